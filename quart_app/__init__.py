@@ -1,0 +1,22 @@
+"""quart_app: a durable task service on Quart. See README.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from quart_app.runner import NonRetryable, Retry, TaskContext, task
+
+if TYPE_CHECKING:
+    from quart_app.app import QuartTasks, create_app
+
+__version__ = "0.1.0"
+__all__ = ["NonRetryable", "QuartTasks", "Retry", "TaskContext", "__version__", "create_app", "task"]
+
+
+def __getattr__(name: str) -> Any:
+    # Quart takes a third of a second to import; a child process that runs one task does without it.
+    if name in ("QuartTasks", "create_app"):
+        from quart_app import app
+
+        return getattr(app, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

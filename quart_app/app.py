@@ -1,0 +1,112 @@
+"""create_app: the service as an app of its own; QuartTasks: the service inside an existing Quart app."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+from quart import Quart, request
+
+from quart_app import settings as settings_module
+from quart_app.core.errors import StartupError
+from quart_app.runner.registry import Registry, TaskKind
+from quart_app.runtime import Runtime
+from quart_app.settings import Settings
+from quart_app.signals import Signals
+from quart_app.web import guard, health, problems, tasks
+from quart_app.web.body import BoundedRequest
+from quart_app.web.door import EXTENSION, Door
+from quart_app.web.examples import quickstart, visits
+
+log = logging.getLogger("quart_app")
+
+
+def create_app(settings: Settings | None = None, standalone: bool = False) -> Quart:
+    """The whole service as a Quart app. `standalone`: the process is ours alone, so a failed start and a hung stop
+    may end it with the exit codes of `serve`. Raises ConfigError."""
+    settings = settings or settings_module.load()
+    app = Quart("quart_app")
+    app.request_class = BoundedRequest
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body
+    app.config["BODY_TIMEOUT"] = 15
+    app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"] = settings.drain_seconds
+    problems.register(app)
+    QuartTasks(app, settings, standalone=standalone)
+    app.register_blueprint(visits.blueprint())
+    app.register_blueprint(quickstart.blueprint())
+    return app
+
+
+class QuartTasks:
+    """Adds store, runner and routes to a Quart app. Kinds are found in the app's own module, in `tasks` (kinds or
+    modules) and in QUART_APP_TASKS."""
+
+    def __init__(
+        self,
+        app: Quart | None = None,
+        settings: Settings | None = None,
+        tasks: Iterable[TaskKind[..., Any] | ModuleType] = (),
+        url_prefix: str = "/",
+        standalone: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._tasks = list(tasks)
+        self._prefix = url_prefix.rstrip("/")
+        self._standalone = standalone
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Quart) -> None:
+        """Raises ConfigError."""
+        settings = self._settings or settings_module.load()
+        self._app = app
+        self.door = app.extensions[EXTENSION] = Door(settings, self._prefix)
+        self._signals = Signals(settings.drain_seconds, self._standalone)
+        for blueprint in (tasks.blueprint(), health.blueprint()):
+            blueprint.before_request(_guard)
+            problems.register(blueprint)
+            app.register_blueprint(blueprint, url_prefix=self._prefix or None)
+        app.before_serving(self._start)
+        app.after_serving(self._stop)
+
+    @property
+    def runtime(self) -> Runtime:
+        """The running engine. Raises RuntimeError before the app serves."""
+        if self.door.runtime is None:
+            raise RuntimeError("the app does not serve yet")
+        return self.door.runtime
+
+    async def _start(self) -> None:
+        try:
+            runtime = Runtime(
+                self.door.settings, self._app.add_background_task, self._kinds(), on_broken=self._signals.broken
+            )
+            await runtime.open()
+        except StartupError as error:
+            self._signals.start_failed(error)
+            raise
+        self.door.runtime = runtime
+        self._signals.install(runtime.begin_drain)
+
+    async def _stop(self) -> None:
+        runtime, self.door.runtime = self.door.runtime, None
+        if runtime is not None:
+            await runtime.close()
+        self._signals.stopped()
+
+    def _kinds(self) -> Iterable[TaskKind[..., Any]]:
+        found = Registry()
+        own = sys.modules.get(self._app.import_name)
+        for source in [*self._tasks, *([own] if own is not None else [])]:
+            if isinstance(source, TaskKind):
+                found.add(source)
+            else:
+                found.add_module(source)
+        return found
+
+
+async def _guard() -> None:
+    guard.check(request)

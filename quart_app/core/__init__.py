@@ -1,0 +1,1 @@
+"""The pure part: no await, no I/O, nothing of ours imported from outside this room."""

@@ -1,0 +1,158 @@
+"""The one JSON codec. Strict on the way in (I-JSON, RFC 7493, and then some); on the way out nothing is refused for
+its characters, because a handler's work must not be lost for a stray NUL."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import json
+import re
+import uuid
+from typing import Any, Final
+
+import msgspec
+
+from quart_app.core.errors import InvalidInput
+
+MAX_DEPTH: Final = 64
+MAX_NODES: Final = 10_000
+MAX_DIGITS: Final = 1000
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_ESCAPED_NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+_LONG_NUMBER: Final = re.compile(r"[0-9]{%d}" % (MAX_DIGITS + 1))
+
+
+class NotJson(Exception):  # noqa: N818 - the name of the error a task ends with
+    """A handler's value has no JSON form (a set, bytes, NaN, a cycle, an integer of over 1000 digits)."""
+
+
+def decode(data: bytes, max_nodes: int = MAX_NODES) -> Any:
+    """Parse what a client sent. Raises InvalidInput for everything that two parsers could read differently: invalid
+    UTF-8, a BOM, duplicate keys, NaN and infinities, NUL and lone surrogates in text, and for what is too large:
+    over 64 levels, 10,000 values, or 1000 digits."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidInput("the body is not valid UTF-8") from None
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"malformed JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise InvalidInput(f"JSON nested deeper than {MAX_DEPTH} levels") from None
+    _check(value, max_nodes)
+    return value
+
+
+def encode(value: Any) -> str:
+    """JSON text of what a handler returned. NUL and lone surrogates become U+FFFD. Raises NotJson."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_convert)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NotJson(_reason(error)) from None
+    if "\\u0000" in text:
+        text = _ESCAPED_NUL.sub("\\1\ufffd", text)
+    if not text.isascii():
+        text = _SURROGATE.sub("\ufffd", text)
+    if _LONG_NUMBER.search(text):
+        _check_digits(value)
+    return text
+
+
+def clean(text: str, limit: int) -> str:
+    """A text fit for a column: no NUL, no lone surrogates, at most `limit` characters."""
+    return _SURROGATE.sub("\ufffd", text[:limit]).replace("\x00", "\ufffd")
+
+
+def loads(text: str) -> Any:
+    """Read back what `encode` or a checked client wrote."""
+    return json.loads(text)
+
+
+def compact(value: Any) -> str:
+    """JSON text of a value that `decode` accepted."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise InvalidInput(f"duplicate key {twice[:100]!r}")
+    return value
+
+
+def _refuse_constant(name: str) -> Any:
+    raise InvalidInput(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise InvalidInput("a number is too large")
+    return value
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_DIGITS + 1:
+        raise InvalidInput(f"an integer has over {MAX_DIGITS} digits")
+    return int(text)
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_pairs, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_integer
+)
+
+
+def _check(root: Any, max_nodes: int) -> None:
+    nodes = 0
+    level: list[Any] = [root]
+    for _depth in range(MAX_DEPTH + 1):
+        below: list[Any] = []
+        for value in level:
+            if type(value) is str:
+                if "\x00" in value or _SURROGATE.search(value):
+                    raise InvalidInput("text holds a NUL or a lone surrogate")
+            elif type(value) is dict:
+                below.extend(value)
+                below.extend(value.values())
+            elif type(value) is list:
+                below.extend(value)
+        nodes += len(level)
+        if nodes > max_nodes:
+            raise InvalidInput(f"more than {max_nodes} values")
+        if not below:
+            return
+        level = below
+    raise InvalidInput(f"JSON nested deeper than {MAX_DEPTH} levels")
+
+
+def _convert(value: Any) -> Any:
+    """What a Python developer expects to have a JSON form, beyond what `json` knows."""
+    if isinstance(value, (msgspec.Struct, datetime.datetime, datetime.date, datetime.time, uuid.UUID, enum.Enum)) or (
+        dataclasses.is_dataclass(value) and not isinstance(value, type)
+    ):
+        return msgspec.to_builtins(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, RecursionError):
+        return "the value is nested too deeply"
+    return str(error)[:300]
+
+
+def _check_digits(root: Any) -> None:
+    """A long run of digits stands in the text: in a string it is fine, as a number it is not."""
+    todo = [root]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
+            raise NotJson(f"an integer of over {MAX_DIGITS} digits")
+        if isinstance(value, dict):
+            todo.extend(value.values())
+        elif isinstance(value, (list, tuple)):
+            todo.extend(value)

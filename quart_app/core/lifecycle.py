@@ -1,0 +1,130 @@
+"""What may happen to a task, decided purely: rows and outcomes in, a named decision out.
+
+`TRANSITIONS` is the table of architecture and README; the statements of `store/*.sql` implement it, a trigger of the
+schema guards it, and the conformance tests prove the three equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from quart_app.core.retry import Backoff
+from quart_app.core.task import Claimed, Orphan, TaskError
+
+# cause -> (statuses it may start from, status it leads to)
+TRANSITIONS: Final[dict[str, tuple[frozenset[str], str]]] = {
+    "enqueue": (frozenset(), "pending"),
+    "claim": (frozenset({"pending"}), "processing"),
+    "complete": (frozenset({"processing"}), "completed"),
+    "retry": (frozenset({"processing"}), "pending"),
+    "fail": (frozenset({"processing"}), "failed"),
+    "suspend": (frozenset({"processing"}), "pending"),
+    "release": (frozenset({"processing"}), "pending"),
+    "cancel": (frozenset({"pending", "processing"}), "cancelled"),
+    "cancel_requested": (frozenset({"processing"}), "processing"),
+    "expire": (frozenset({"pending"}), "failed"),
+    "rerun": (frozenset({"failed", "cancelled"}), "pending"),
+}
+# A crash leads to pending, or to failed when the task is poisoned.
+CRASH: Final = (frozenset({"processing"}), frozenset({"pending", "failed"}))
+
+SUSPECT_CRASHES: Final = 2
+# Pause before the run after the n-th crash, in ms: the first two resume at once, suspects wait longer and longer.
+CRASH_PAUSES_MS: Final = (0, 0, 1_000, 5_000, 30_000, 120_000)
+
+
+# How a run ended, as the runner saw it.
+class Succeeded(msgspec.Struct, frozen=True):
+    result: str  # JSON text
+
+
+class Raised(msgspec.Struct, frozen=True):
+    """`retryable` is the kind's rule for this error; `after_ms` overrides the backoff (`raise Retry(after=…)`)."""
+
+    error: TaskError
+    retryable: bool = True
+    after_ms: int | None = None
+
+
+class Cancelled(msgspec.Struct, frozen=True):
+    """Someone asked for the cancel and the handler has ended or was abandoned."""
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """The server is stopping; the handler was interrupted. Charges nothing."""
+
+
+class Unregistered(msgspec.Struct, frozen=True):
+    """No handler for this kind exists in this process."""
+
+
+Outcome = Succeeded | Raised | Cancelled | Stopped | Unregistered
+
+
+# What to do about it.
+class Complete(msgspec.Struct, frozen=True):
+    result: str
+
+
+class RetryAt(msgspec.Struct, frozen=True):
+    run_at: int
+    error: TaskError
+
+
+class Fail(msgspec.Struct, frozen=True):
+    error: TaskError
+
+
+class Cancel(msgspec.Struct, frozen=True):
+    pass
+
+
+class Release(msgspec.Struct, frozen=True):
+    pass
+
+
+class Suspend(msgspec.Struct, frozen=True):
+    waiting_for: str
+
+
+class Resume(msgspec.Struct, frozen=True):
+    """After a crash: pending again, one crash more on its account. `run_at` None: at once, in its old place."""
+
+    run_at: int | None
+
+
+Decision = Complete | RetryAt | Fail | Cancel | Release | Suspend
+
+
+def after_run(task: Claimed, outcome: Outcome, now: int, backoff: Backoff, random: Callable[[], float]) -> Decision:
+    """Decide what becomes of a run that ended. `random` gives [0, 1) and is used for the jitter of a retry."""
+    match outcome:
+        case Succeeded(result):
+            return Complete(result)
+        case Cancelled():
+            return Cancel()
+        case Stopped():
+            return Release()
+        case Unregistered():
+            return Suspend(waiting_for=f"kind:{task.kind}")
+        case Raised(error, retryable, after_ms):
+            error = msgspec.structs.replace(error, retryable=retryable)
+            if not retryable or task.attempt >= task.max_attempts:
+                return Fail(error)
+            delay = after_ms if after_ms is not None else backoff.delay_ms(task.attempt, random())
+            return RetryAt(run_at=now + delay, error=error)
+
+
+def after_crash(orphan: Orphan, now: int, max_crashes: int) -> Resume | Cancel | Fail:
+    """Decide what becomes of a task whose worker died while it ran."""
+    if orphan.cancel_requested:
+        return Cancel()
+    crashes = orphan.crashes + 1
+    if crashes >= max_crashes:
+        message = f"its process died {crashes} times while it ran, without recording a step in between"
+        return Fail(TaskError(type="poisoned", message=message, retryable=False))
+    pause = CRASH_PAUSES_MS[min(crashes - 1, len(CRASH_PAUSES_MS) - 1)]
+    return Resume(run_at=now + pause if pause else None)

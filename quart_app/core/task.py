@@ -1,0 +1,178 @@
+"""The words of the project as types. All times are integer milliseconds UTC; documents are JSON text."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+Status = Literal["pending", "processing", "completed", "failed", "cancelled"]
+
+STATUSES: Final[tuple[Status, ...]] = ("pending", "processing", "completed", "failed", "cancelled")
+TERMINAL: Final[frozenset[str]] = frozenset({"completed", "failed", "cancelled"})
+
+KIND_PATTERN: Final = r"[a-z0-9][a-z0-9._-]{0,99}"
+DEFAULT_QUEUE: Final = "default"
+
+
+class TaskError(msgspec.Struct, frozen=True):
+    """One run's error. `message` is at most 4 KB; `traceback` is for the history, never for the task itself."""
+
+    type: str
+    message: str
+    retryable: bool = True
+    traceback: str | None = None
+
+
+class NewTask(msgspec.Struct, frozen=True, kw_only=True):
+    """A task about to be enqueued; every value is checked. `fingerprint` tells two uses of one idempotency key apart."""
+
+    id: str
+    kind: str
+    args: str
+    queue: str
+    owner: str
+    priority: int
+    created_at: int
+    run_at: int
+    max_attempts: int
+    timeout_ms: int
+    expires_at: int | None = None
+    retention_ms: int | None = None
+    tags: tuple[str, ...] = ()
+    traceparent: str | None = None
+    idempotency_key: str | None = None
+    fingerprint: str = ""
+    key_expires_at: int = 0
+
+    @property
+    def ready(self) -> bool:
+        return self.run_at <= self.created_at
+
+
+class Enqueued(msgspec.Struct, frozen=True):
+    """What `enqueue` answers for one task: a new one, or (`replayed`) the one its idempotency key already made."""
+
+    id: str
+    status: Status
+    replayed: bool = False
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """All a run needs to know of its task. `fence` goes into every write of the run. The field order is that of the
+    statements `claim` and `claim_suspect`."""
+
+    id: str
+    fence: int
+    kind: str
+    args: str
+    queue: str
+    owner: str
+    attempt: int
+    max_attempts: int
+    crashes: int
+    timeout_ms: int
+    cancel_requested: bool
+    has_steps: bool
+    traceparent: str | None
+
+
+class Orphan(msgspec.Struct, frozen=True):
+    """A `processing` row whose worker is gone; input of `lifecycle.after_crash`."""
+
+    id: str
+    fence: int
+    crashes: int
+    cancel_requested: bool
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A task as it is read. The field order is that of the statements `get` and `find`."""
+
+    seq: int
+    id: str
+    kind: str
+    queue: str
+    owner: str
+    status: Status
+    cause: str
+    priority: int
+    run_at: int
+    attempt: int
+    max_attempts: int
+    crashes: int
+    version: int
+    created_at: int
+    started_at: int | None
+    completed_at: int | None
+    cancel_requested_at: int | None
+    waiting_for: str | None
+    tags: str | None
+    args: str | None
+    result: str | None
+    done: float | None
+    total: float | None
+    message: str | None
+    error_type: str | None
+    error_message: str | None
+    error_attempt: int | None
+    error_retryable: int | None
+
+    @property
+    def ended(self) -> bool:
+        return self.status in TERMINAL
+
+
+class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """What `find` looks for; None means any. `before_seq` is the cursor (exclusive), newest first."""
+
+    owner: str | None = None
+    status: str | None = None
+    kind: str | None = None
+    queue: str | None = None
+    tag: str | None = None
+    created_after: int | None = None
+    created_before: int | None = None
+    before_seq: int | None = None
+    limit: int = 50
+    documents: bool = False
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One row of the history of a task. `name` is status, progress, log or step; `data` JSON text or None."""
+
+    seq: int
+    task_id: str
+    at: int
+    name: str
+    status: Status
+    cause: str
+    attempt: int
+    data: str | None
+
+
+class StepRecord(msgspec.Struct, frozen=True):
+    name: str
+    output: str
+    attempt: int
+    at: int
+
+
+class ErrorRecord(msgspec.Struct, frozen=True):
+    fence: int
+    attempt: int
+    at: int
+    type: str
+    message: str
+    retryable: int
+    traceback: str | None
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How many tasks there are of one queue, kind and status; `ready` tells due from delayed among the pending."""
+
+    queue: str
+    kind: str
+    status: Status
+    ready: int
+    n: int

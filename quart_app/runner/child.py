@@ -1,0 +1,133 @@
+"""The child's side of processes.py: `python -m quart_app.runner.child FD PARENT_PID`."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+import traceback
+from types import ModuleType
+from typing import Any, Final
+
+import msgspec
+
+from quart_app.core import codec
+from quart_app.core.errors import Retry
+from quart_app.core.retry import is_retryable
+from quart_app.core.task import Claimed
+from quart_app.runner.registry import Registry, load_module
+
+PR_SET_PDEATHSIG: Final = 1
+
+
+class Request(msgspec.Struct):
+    module: str
+    file: str | None
+    kind: str
+    task: Claimed
+    max_result: int
+
+
+class ProcessTaskContext:
+    """The context of an `executor="process"` handler: what it is, progress, and whether it should stop. No steps."""
+
+    def __init__(self, channel: socket.socket, task: Claimed, args: dict[str, Any]) -> None:
+        self._channel = channel
+        self.task_id = task.id
+        self.kind = task.kind
+        self.attempt = task.attempt
+        self.owner = task.owner
+        self.args = args
+        self.cancelled = False
+        self.logger = logging.getLogger(f"quart_app.task.{task.kind}")
+
+    def progress(self, done: float | None = None, total: float | None = None, message: str | None = None) -> None:
+        text = codec.clean(message, 1000) if message is not None else None
+        _send(self._channel, {"progress": [done, total, text]})
+
+
+def main() -> None:
+    _die_with_parent(int(sys.argv[2]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the server's terminal is the server's to handle
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    with channel.makefile("rb") as lines:
+        for line in lines:
+            _serve(channel, msgspec.json.decode(line, type=Request))
+
+
+def _serve(channel: socket.socket, request: Request) -> None:
+    try:
+        registry = Registry()
+        registry.add_module(_module(request))
+        kind = registry.get(request.kind)
+        if kind is None:
+            raise LookupError(f"kind {request.kind} is not declared in {request.module}")
+        args = kind.parse(codec.loads(request.task.args))
+    except BaseException as error:
+        _send(channel, {"error": _describe(error, retryable=False)})
+        return
+    context = ProcessTaskContext(channel, request.task, args)
+
+    def stop(*_: object) -> None:
+        context.cancelled = True
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        value = kind.function(context, **args) if kind.takes_context else kind.function(**args)
+        result = codec.encode(value)
+        if len(result.encode()) > request.max_result:
+            described = {"type": "result_too_large", "message": f"over {request.max_result} bytes of JSON"}
+            answer: dict[str, Any] = {"error": {**_NOTHING, **described}}
+        else:
+            answer = {"result": result}
+    except codec.NotJson as error:
+        answer = {"error": {**_NOTHING, "type": "not_json", "message": str(error)}}
+    except BaseException as error:
+        options = kind.options
+        answer = {"error": _describe(error, is_retryable(error, options.retry_on, options.no_retry_on))}
+    _send(channel, answer)
+
+
+_NOTHING: Final = {"traceback": None, "retryable": False, "after_ms": None}
+
+
+def _describe(error: BaseException, retryable: bool) -> dict[str, Any]:
+    try:
+        message = str(error)
+        trace = "".join(traceback.format_exception(error, limit=-20))
+    except BaseException:
+        message, trace = f"<the text of this {type(error).__name__} cannot be had>", ""
+    after = error.after if isinstance(error, Retry) else None
+    return {
+        "type": codec.clean(type(error).__name__, 200),
+        "message": codec.clean(message, 4096).encode()[:4096].decode(errors="ignore"),
+        "traceback": codec.clean(trace[-16_384:], 16_384),
+        "retryable": retryable,
+        "after_ms": int(after * 1000) if after is not None else None,
+    }
+
+
+def _module(request: Request) -> ModuleType:
+    if request.file is not None and (request.module == "__main__" or request.module.startswith("quart_app_tasks_")):
+        return load_module(request.file)
+    return load_module(request.module)
+
+
+def _send(channel: socket.socket, message: dict[str, Any]) -> None:
+    channel.sendall(msgspec.json.encode(message) + b"\n")
+
+
+def _die_with_parent(parent: int) -> None:
+    """Linux: SIGKILL when the parent's main thread ends. It may have ended before we could ask for that."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+"""TaskContext: a handler's only door to the service."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from quart_app.clock import Clock
+from quart_app.core import codec
+from quart_app.core.errors import ClaimLost, StoreClosed, StoreUnavailable
+from quart_app.core.task import Claimed
+from quart_app.runner.registry import EnqueueDoor, Handle
+from quart_app.runner.threads import in_thread
+from quart_app.settings import Settings
+from quart_app.store.base import Store
+
+if TYPE_CHECKING:
+    import httpx
+
+    from quart_app.files import Files
+
+MAX_STEP_NAME: Final = 200
+MAX_MESSAGE: Final = 4096
+PROGRESS_INTERVAL: Final = 0.2  # seconds between two commits of one task's progress
+
+
+class ResultTooLarge(Exception):  # noqa: N818 - the name of the error a task ends with
+    """A result or a step's output is over QUART_APP_MAX_RESULT; write a file and return its name instead."""
+
+
+class Doors(Protocol):
+    """What a context reaches beyond its own task; the runtime is one."""
+
+    settings: Settings
+    files: Files
+
+    @property
+    def http(self) -> httpx.AsyncClient: ...
+
+    @property
+    def service(self) -> EnqueueDoor: ...
+
+
+async def insist(write: Callable[[], Awaitable[bool]], clock: Clock) -> bool:
+    """Repeat a write of a run until the store takes or refuses it: a full disk must cost time, not work."""
+    pause = 0.05
+    while True:
+        try:
+            return await write()
+        except StoreClosed:
+            raise
+        except StoreUnavailable:
+            await clock.sleep(pause)
+            pause = min(pause * 2, 1.0)
+
+
+class TaskContext:
+    """Passed to handlers that name their first parameter `ctx`. Every method is a coroutine; in a `def` handler the
+    context has blocking methods of the same names."""
+
+    def __init__(self, task: Claimed, args: dict[str, Any], store: Store, clock: Clock, doors: Doors) -> None:
+        self._task = task
+        self._store = store
+        self._clock = clock
+        self._doors = doors
+        self._recorded: dict[str, str] = {}
+        self._used: set[str] = set()
+        self._progress: tuple[float | None, float | None, str | None] | None = None
+        self._progress_at = -PROGRESS_INTERVAL
+        self._progress_timer: asyncio.Task[None] | None = None
+        self._clear_crashes = task.crashes > 0
+        self.args: Mapping[str, Any] = args
+        self.cancelled = False
+        """True once a cancel, a timeout or the loss of the claim asks the handler to end."""
+
+    @property
+    def task_id(self) -> str:
+        return self._task.id
+
+    @property
+    def kind(self) -> str:
+        return self._task.kind
+
+    @property
+    def attempt(self) -> int:
+        """Number of this attempt, from 1."""
+        return self._task.attempt
+
+    @property
+    def owner(self) -> str:
+        return self._task.owner
+
+    @property
+    def settings(self) -> Settings:
+        return self._doors.settings
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        """The shared HTTP client: its connections are pooled, its time-outs bounded."""
+        return self._doors.http
+
+    @property
+    def files(self) -> Files:
+        """Atomic, fsynced writing under the data directory."""
+        return self._doors.files
+
+    @property
+    def logger(self) -> logging.Logger:
+        """A logger of this kind; every line carries the task's id."""
+        return logging.getLogger(f"quart_app.task.{self._task.kind}")
+
+    async def step(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Run `fn` once and record its JSON output; after a crash, a stop or a retry return what was recorded.
+
+        `fn` may be async, or sync (then it runs in a thread). An error of `fn` is raised and not recorded. A crash in
+        the middle of `fn` runs it again. Raises ValueError when the name is used twice in one attempt.
+        """
+        self._use(name)
+        if name in self._recorded:
+            return codec.loads(self._recorded[name])
+        if inspect.iscoroutinefunction(fn):
+            value = await fn(*args, **kwargs)
+        else:
+            value = await in_thread(lambda: fn(*args, **kwargs), f"step-{name}")
+            if inspect.isawaitable(value):
+                value = await value
+        return await self._record(name, value)
+
+    def _use(self, name: str) -> None:
+        if not isinstance(name, str) or not 0 < len(name) <= MAX_STEP_NAME or codec.clean(name, MAX_STEP_NAME) != name:
+            raise ValueError(f"a step's name is a text of 1 to {MAX_STEP_NAME} characters, not {name!r:.100}")
+        if name in self._used:
+            raise ValueError(f"the step name {name!r} is used twice in one attempt; give each step its own")
+        self._used.add(name)
+
+    async def _record(self, name: str, value: Any) -> Any:
+        output = encode_bounded(value, self._doors.settings.max_result)
+        landed = await insist(
+            lambda: self._store.record_step(
+                self._task.id,
+                self._task.fence,
+                name,
+                output,
+                len(self._used),
+                self._clock.now(),
+                self._clear_crashes,
+            ),
+            self._clock,
+        )
+        if not landed:
+            raise ClaimLost
+        self._clear_crashes = False
+        # What a replay would return, so that the first run and the replay cannot differ (a tuple becomes a list).
+        return codec.loads(output)
+
+    async def progress(self, done: float | None = None, total: float | None = None, message: str | None = None) -> None:
+        """Say how far the task is. Written at most five times a second; the last word is always written."""
+        checked = tuple(float(value) if value is not None else None for value in (done, total))
+        if any(value is not None and not abs(value) < 1e300 for value in checked):
+            raise ValueError("progress takes finite numbers")
+        self._progress = (*checked, codec.clean(message, 1000) if message is not None else None)  # type: ignore[assignment]
+        wait = self._progress_at + PROGRESS_INTERVAL - self._clock.monotonic()
+        if wait <= 0:
+            await self._write_progress()
+        elif self._progress_timer is None or self._progress_timer.done():
+            self._progress_timer = asyncio.create_task(self._write_progress_later(wait))
+
+    async def _write_progress_later(self, wait: float) -> None:
+        await self._clock.sleep(wait)
+        await self._write_progress()
+
+    async def _write_progress(self) -> None:
+        if self._progress is None:
+            return
+        (done, total, message), self._progress = self._progress, None
+        self._progress_at = self._clock.monotonic()
+        write = self._store.progress
+        landed = await insist(
+            lambda: write(self._task.id, self._task.fence, done, total, message, self._clock.now()), self._clock
+        )
+        if not landed:
+            raise ClaimLost
+
+    async def log(self, message: str, /, **fields: Any) -> None:
+        """Add a line to the task's history (and the server's log)."""
+        data = encode_bounded({"message": codec.clean(str(message), MAX_MESSAGE), **({"fields": fields} if fields else {})}, 16_384)
+        self.logger.info("%s", message, extra={"fields": fields} if fields else None)
+        landed = await insist(
+            lambda: self._store.log(self._task.id, self._task.fence, data, self._clock.now()), self._clock
+        )
+        if not landed:
+            raise ClaimLost
+
+    async def enqueue(self, kind: str, args: Mapping[str, Any] | None = None, **options: Any) -> Handle:
+        """Make another task, of the same owner. Not recorded: use it inside a step, or with an `idempotency_key`,
+        when a replay must not make a second one."""
+        options.setdefault("owner", self._task.owner)
+        return await self._doors.service.enqueue_kind(kind, args or {}, options)
+
+    # --- the runner's side
+
+    async def load_steps(self) -> None:
+        self._recorded = {step.name: step.output for step in await self._store.steps(self._task.id)}
+
+    async def flush(self) -> None:
+        """Write the last progress before the run's end is recorded."""
+        if self._progress_timer is not None:
+            self._progress_timer.cancel()
+        if self._progress is not None:
+            await self._write_progress()
+
+
+class BlockingTaskContext:
+    """The context of a `def` handler: the same names, each call blocks its thread."""
+
+    def __init__(self, context: TaskContext, loop: asyncio.AbstractEventLoop) -> None:
+        self._context = context
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("task_id", "kind", "args", "attempt", "owner", "settings", "files", "logger", "cancelled"):
+            return getattr(self._context, name)
+        raise AttributeError(name)
+
+    def step(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        context = self._context
+        context._use(name)
+        if name in context._recorded:
+            return codec.loads(context._recorded[name])
+        if inspect.iscoroutinefunction(fn):
+            value = self._wait(fn(*args, **kwargs))
+        else:
+            value = fn(*args, **kwargs)
+        return self._wait(context._record(name, value))
+
+    def progress(self, done: float | None = None, total: float | None = None, message: str | None = None) -> None:
+        self._wait(self._context.progress(done, total, message))
+
+    def log(self, message: str, /, **fields: Any) -> None:
+        self._wait(self._context.log(message, **fields))
+
+    def enqueue(self, kind: str, args: Mapping[str, Any] | None = None, **options: Any) -> Handle:
+        return self._wait(self._context.enqueue(kind, args, **options))  # type: ignore[no-any-return]
+
+    def _wait(self, coroutine: Any) -> Any:
+        future: Future[Any] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        return future.result()
+
+
+def encode_bounded(value: Any, limit: int) -> str:
+    """JSON text of at most `limit` bytes. Raises codec.NotJson or ResultTooLarge."""
+    text = codec.encode(value)
+    if len(text) > limit or (len(text) * 4 > limit and len(text.encode()) > limit):
+        raise ResultTooLarge(f"{len(text)} characters of JSON, over the limit of {limit} bytes")
+    return text

@@ -1,0 +1,307 @@
+"""`@task(kind, …)`: a function becomes a kind, its signature the schema of its args."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+import typing
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
+
+import msgspec
+
+from quart_app.core import codec
+from quart_app.core.errors import ConfigError, InvalidArgs
+from quart_app.core.retry import Backoff, Errors
+from quart_app.core.task import DEFAULT_QUEUE, KIND_PATTERN
+
+Executor = Literal["async", "thread", "process"]
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_KIND: Final = re.compile(KIND_PATTERN)
+_QUEUE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_RESERVED: Final = frozenset({"self", "ctx"})
+
+
+class Handle(Protocol):
+    """What `enqueue` gives back; the service's TaskHandle."""
+
+    id: str
+
+    async def result(self, timeout: float | None = None) -> Any: ...
+
+
+class EnqueueDoor(Protocol):
+    """The part of the service a kind enqueues through."""
+
+    async def enqueue_kind(self, kind: str, args: Mapping[str, Any], options: Mapping[str, Any]) -> Handle: ...
+
+
+class KindOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Defaults of a kind; times in seconds."""
+
+    max_attempts: int = 1
+    backoff: Backoff = Backoff()
+    retry_on: Errors | None = None
+    no_retry_on: Errors = ()
+    timeout: float = 3600.0
+    expires: float | None = None
+    queue: str = DEFAULT_QUEUE
+    priority: int = 0
+    retention: float | None = None
+
+
+class TaskKind(Generic[P, R]):
+    """A registered function: still callable, and `await kind.enqueue(…)` makes a durable task of the call."""
+
+    def __init__(self, name: str, function: Callable[..., Any], executor: Executor | None, options: KindOptions) -> None:
+        self.name = name
+        self.function = function
+        self.options = options
+        self.executor: Executor = executor or ("async" if inspect.iscoroutinefunction(function) else "thread")
+        self.takes_context, self.args_type, self.parameters = _signature(name, function)
+        self._door: EnqueueDoor | None = None
+        self.__doc__ = function.__doc__
+        self.__name__ = function.__name__
+        self.__module__ = function.__module__
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        return f"<TaskKind {self.name}>"
+
+    async def enqueue(self, **args: Any) -> Handle:
+        """Make a task of this call; it is on disk when this returns. Raises InvalidArgs, QueueFull, StoreUnavailable."""
+        return await self._bound().enqueue_kind(self.name, args, {})
+
+    async def enqueue_with(self, options: Mapping[str, Any], /, **args: Any) -> Handle:
+        """As `enqueue`, with options of the HTTP API: delay, run_at, priority, queue, max_attempts, timeout, expires,
+        tags, idempotency_key."""
+        return await self._bound().enqueue_kind(self.name, args, options)
+
+    def bind(self, door: EnqueueDoor | None) -> None:
+        self._door = door
+
+    def _bound(self) -> EnqueueDoor:
+        if self._door is None:
+            raise RuntimeError(f"{self.name}: enqueue() works inside a running app (create_app() or QuartTasks(app))")
+        return self._door
+
+    def parse(self, args: Any) -> dict[str, Any]:
+        """Check decoded JSON args and give them the types of the signature. Raises InvalidArgs."""
+        if type(args) is not dict:
+            raise InvalidArgs([("", "the args must be a JSON object")])
+        if self.args_type is None:
+            if args:
+                raise InvalidArgs([(_pointer(next(iter(args))), f"unknown argument; {self.name} takes none")])
+            return args
+        try:
+            struct = msgspec.convert(args, self.args_type)
+        except msgspec.ValidationError as error:
+            raise InvalidArgs([_explain(str(error))]) from None
+        except RecursionError:
+            raise InvalidArgs([("", "nested too deeply")]) from None
+        return {name: getattr(struct, field) for name, field in self.parameters}
+
+
+@overload
+def task(
+    kind: str,
+    *,
+    max_attempts: int = 1,
+    backoff: tuple[float, float, float] = (1.0, 2.0, 300.0),
+    retry_on: type[BaseException] | Errors | None = None,
+    no_retry_on: type[BaseException] | Errors = (),
+    timeout: float = 3600.0,
+    expires: float | None = None,
+    queue: str = DEFAULT_QUEUE,
+    priority: int = 0,
+    retention: float | None = None,
+    executor: Literal["process"] | None = None,
+) -> Callable[[Callable[P, Awaitable[R]]], TaskKind[P, Awaitable[R]]]: ...
+@overload
+def task(kind: str, **options: Any) -> Callable[[Callable[P, R]], TaskKind[P, R]]: ...
+def task(
+    kind: str,
+    *,
+    max_attempts: int = 1,
+    backoff: tuple[float, float, float] = (1.0, 2.0, 300.0),
+    retry_on: type[BaseException] | Errors | None = None,
+    no_retry_on: type[BaseException] | Errors = (),
+    timeout: float = 3600.0,
+    expires: float | None = None,
+    queue: str = DEFAULT_QUEUE,
+    priority: int = 0,
+    retention: float | None = None,
+    executor: Literal["process"] | None = None,
+) -> Any:
+    """Declare a kind of task.
+
+    `async def` runs on the event loop, `def` in a thread, `executor="process"` in a child process that is killed at
+    cancel and timeout. `max_attempts` counts runs that end in an error (crashes and stops are free); `backoff` is
+    (first, factor, cap) in seconds, with full jitter; `timeout` is seconds for one attempt; `expires` seconds after
+    which a task that has not started fails; `retention` seconds an ended task is kept. Raises ConfigError.
+    """
+    options = KindOptions(
+        max_attempts=max_attempts,
+        backoff=Backoff(*backoff),
+        retry_on=None if retry_on is None else _as_tuple(retry_on),
+        no_retry_on=_as_tuple(no_retry_on),
+        timeout=timeout,
+        expires=expires,
+        queue=queue,
+        priority=priority,
+        retention=retention,
+    )
+    _check_options(kind, options)
+
+    def declare(function: Callable[..., Any]) -> TaskKind[..., Any]:
+        return TaskKind(kind, function, executor, options)
+
+    return declare
+
+
+class Registry:
+    """The kinds that one process can run."""
+
+    def __init__(self, kinds: Iterable[TaskKind[..., Any]] = ()) -> None:
+        self._kinds: dict[str, TaskKind[..., Any]] = {}
+        for kind in kinds:
+            self.add(kind)
+
+    def add(self, kind: TaskKind[..., Any]) -> None:
+        known = self._kinds.get(kind.name)
+        if known is not None and known is not kind:
+            places = [f"{one.function.__module__}.{one.function.__qualname__}" for one in (known, kind)]
+            raise ConfigError(f"kind {kind.name!r} is declared twice: {places[0]} and {places[1]}")
+        self._kinds[kind.name] = kind
+
+    def add_module(self, module: ModuleType) -> None:
+        """Add every kind that is an attribute of the module."""
+        for value in list(vars(module).values()):
+            if isinstance(value, TaskKind):
+                self.add(value)
+
+    def get(self, name: str) -> TaskKind[..., Any] | None:
+        return self._kinds.get(name)
+
+    def names(self) -> list[str]:
+        return sorted(self._kinds)
+
+    def __iter__(self) -> Iterator[TaskKind[..., Any]]:
+        return iter(self._kinds.values())
+
+
+def load_module(name: str) -> ModuleType:
+    """Import `package.module` or a `.py` file. Raises ConfigError with the line that says why it cannot."""
+    try:
+        if not name.endswith(".py"):
+            return importlib.import_module(name)
+        path = Path(name).resolve()
+        spec = importlib.util.spec_from_file_location(f"quart_app_tasks_{path.stem}", path)
+        if spec is None or spec.loader is None or not path.is_file():
+            raise ConfigError(f"QUART_APP_TASKS: no file {name}")
+        if spec.name in sys.modules and getattr(sys.modules[spec.name], "__file__", None) == str(path):
+            return sys.modules[spec.name]
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        return module
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"QUART_APP_TASKS: cannot import {name}: {type(error).__name__}: {error}") from error
+
+
+def _as_tuple(errors: type[BaseException] | Errors) -> Errors:
+    return errors if isinstance(errors, tuple) else (errors,)
+
+
+def _check_options(kind: str, options: KindOptions) -> None:
+    problems = {
+        f"kind must match {KIND_PATTERN}": _KIND.fullmatch(kind) is None,
+        "queue must match [a-z0-9][a-z0-9._-]{0,63}": _QUEUE.fullmatch(options.queue) is None,
+        "max_attempts must be at least 1": options.max_attempts < 1,
+        "timeout must be above 0": not 0 < options.timeout <= 10**9,
+        "priority must be from -100 to 100": not -100 <= options.priority <= 100,
+        "expires must be above 0": options.expires is not None and options.expires <= 0,
+        "retention must not be negative": options.retention is not None and options.retention < 0,
+    }
+    for problem, wrong in problems.items():
+        if wrong:
+            raise ConfigError(f"@task({kind!r}): {problem}")
+
+
+def _signature(
+    kind: str, function: Callable[..., Any]
+) -> tuple[bool, type[msgspec.Struct] | None, tuple[tuple[str, str], ...]]:
+    """Whether the function takes a context first, the struct of its args, and (parameter, field) names."""
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise ConfigError(f"@task({kind!r}): a generator cannot be a task; use ctx.progress and return the result")
+    parameters = list(inspect.signature(function).parameters.values())
+    takes_context = bool(parameters) and parameters[0].name == "ctx"
+    hints = typing.get_type_hints(function, include_extras=True)
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    names: list[tuple[str, str]] = []
+    for index, parameter in enumerate(parameters[takes_context:]):
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise ConfigError(f"@task({kind!r}): {parameter} cannot come from a JSON object; name the arguments")
+        if parameter.name in _RESERVED:
+            raise ConfigError(f"@task({kind!r}): an argument cannot be called {parameter.name}")
+        annotation = hints.get(parameter.name, Any)
+        field = f"f{index}"
+        names.append((parameter.name, field))
+        if parameter.default is parameter.empty:
+            fields.append((field, annotation))
+        else:
+            fields.append((field, annotation, _default(parameter.default)))
+    if not fields:
+        return takes_context, None, ()
+    try:
+        struct = msgspec.defstruct(
+            f"{function.__name__}_args",
+            fields,
+            kw_only=True,
+            forbid_unknown_fields=True,
+            # Parameters may have names a struct's field may not; the JSON name is the parameter's.
+            rename={field: name for name, field in names},
+        )
+        msgspec.json.schema(struct)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"@task({kind!r}): its signature cannot be checked: {error}") from error
+    return takes_context, struct, tuple(names)
+
+
+def _default(value: Any) -> Any:
+    if isinstance(value, (list, dict, set, bytearray)) and value:
+        return msgspec.field(default_factory=value.copy)
+    return value
+
+
+_PATH: Final = re.compile(r"^(.*) - at `\$(.*)`$", re.DOTALL)
+_UNKNOWN: Final = re.compile(r"^Object contains unknown field `(.*)`$", re.DOTALL)
+_MISSING: Final = re.compile(r"^Object missing required field `(.*)`$", re.DOTALL)
+
+
+def _explain(message: str) -> tuple[str, str]:
+    """(JSON Pointer, detail) of a validation message that ends in a JSONPath."""
+    found = _PATH.match(message)
+    detail, path = (found[1], found[2]) if found else (message, "")
+    pointer = "".join(_pointer(part) for part in re.findall(r"[^.\[\]]+", path) if part)
+    if unknown := _UNKNOWN.match(detail):
+        return pointer + _pointer(unknown[1]), "unknown argument"
+    if missing := _MISSING.match(detail):
+        return pointer + _pointer(missing[1]), "is required"
+    return pointer, codec.clean(detail, 500)
+
+
+def _pointer(name: str) -> str:
+    """One reference token of a JSON Pointer (RFC 6901)."""
+    return "/" + name[:200].replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,267 @@
+"""One attempt of a task: start, perform, decide, record. Never raises, whatever a handler does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import random
+import traceback
+from collections.abc import Callable
+from typing import Any, Final
+
+from quart_app.clock import Clock
+from quart_app.core import codec, lifecycle
+from quart_app.core.errors import ClaimLost, InvalidArgs, NonRetryable, Retry, StoreUnavailable
+from quart_app.core.lifecycle import Cancelled, Outcome, Raised, Stopped, Succeeded, Unregistered
+from quart_app.core.retry import Backoff, is_retryable
+from quart_app.core.task import Claimed, TaskError
+from quart_app.runner.context import BlockingTaskContext, Doors, ResultTooLarge, TaskContext, encode_bounded, insist
+from quart_app.runner.processes import ChildDied, ChildError, Processes
+from quart_app.runner.registry import Registry, TaskKind
+from quart_app.runner.threads import in_thread
+from quart_app.store.base import Store
+
+log = logging.getLogger("quart_app.runner")
+
+GRACE: Final = 5.0  # seconds a handler has to end after it was cancelled
+STOP_GRACE: Final = 0.5  # the same when the server stops: its drain time is over already
+MAX_ABANDONED: Final = 50
+MAX_ERROR: Final = 4096
+MAX_TRACEBACK: Final = 16_384
+MAX_DELAY: Final = 365 * 86400.0
+
+current_task: contextvars.ContextVar[str] = contextvars.ContextVar("quart_app_task", default="")
+
+
+class Run:
+    """One claimed task in this process. `interrupt` says why the handler must end; the first reason wins."""
+
+    __slots__ = ("context", "reason", "task", "verdict")
+
+    def __init__(self, task: Claimed) -> None:
+        self.task = task
+        self.reason = ""
+        self.context: TaskContext | None = None
+        self.verdict: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def interrupt(self, reason: str) -> None:
+        if self.verdict.done():
+            return
+        self.reason = reason
+        if self.context is not None:
+            self.context.cancelled = True
+        self.verdict.set_result(None)
+
+    def ended(self, _inner: object) -> None:
+        if not self.verdict.done():
+            self.verdict.set_result(None)
+
+
+class Runner:
+    def __init__(self, store: Store, registry: Registry, clock: Clock, doors: Doors, processes: Processes) -> None:
+        self._store = store
+        self._registry = registry
+        self._clock = clock
+        self._doors = doors
+        self._processes = processes
+        self.runs: dict[str, Run] = {}
+        self.abandoned: set[asyncio.Task[Any]] = set()
+        self.refused_writes = 0
+        self.on_free: Callable[[Claimed], None] = lambda task: None
+
+    def prepare(self, task: Claimed) -> Run:
+        """Register a claimed task, so that a cancel finds it before its first line has run."""
+        run = self.runs[task.id] = Run(task)
+        return run
+
+    def cancel(self, task_id: str) -> None:
+        """Deliver a cancel that is on record to the run, if it is here."""
+        if (run := self.runs.get(task_id)) is not None:
+            run.interrupt("cancel")
+
+    def stop(self) -> None:
+        """The drain time is over: interrupt every run; their rows are released."""
+        for run in list(self.runs.values()):
+            run.interrupt("stop")
+
+    @property
+    def healthy(self) -> bool:
+        return len(self.abandoned) < MAX_ABANDONED
+
+    async def run(self, run: Run) -> None:
+        """Run one claimed task to a recorded end. Given to `add_background_task`, which must never see it raise:
+        one CancelledError there aborts Quart's whole shutdown."""
+        task = run.task
+        try:
+            try:
+                outcome = await self._perform(run)
+            except asyncio.CancelledError:  # the server cancels its background tasks
+                outcome = Stopped()
+            if outcome is not None and not await self._record(run, outcome):
+                self.refused_writes += 1
+                log.warning("run lost its claim; its end was not recorded", extra={"task_id": task.id})
+        except asyncio.CancelledError:
+            pass
+        except StoreUnavailable as error:
+            log.warning("the end of a run was not recorded: %s", error, extra={"task_id": task.id})
+        except BaseException:
+            log.exception("the runner itself failed", extra={"task_id": task.id})
+        finally:
+            self.runs.pop(task.id, None)
+            self.on_free(task)
+
+    # --- perform
+
+    async def _perform(self, run: Run) -> Outcome | None:
+        """None: the claim was lost, there is nothing to record."""
+        task = run.task
+        if task.cancel_requested:  # asked of an earlier run that was released before it saw it
+            return Cancelled()
+        kind = self._registry.get(task.kind)
+        if kind is None:
+            return Unregistered()
+        try:
+            args = kind.parse(codec.loads(task.args)) if task.args != "{}" or kind.args_type is not None else {}
+        except InvalidArgs as error:
+            return Raised(TaskError("invalid_args", codec.clean(str(error), MAX_ERROR)), retryable=False)
+        context = run.context = TaskContext(task, args, self._store, self._clock, self._doors)
+        if task.has_steps:
+            await context.load_steps()
+        inner = asyncio.get_running_loop().create_task(self._handle(run, kind, context, args))
+        inner.add_done_callback(run.ended)
+        # Not by the row's clock: a step of the wall clock must not end a run.
+        timer = asyncio.get_running_loop().call_later(min(task.timeout_ms / 1000, 10**7), run.interrupt, "timeout")
+        try:
+            await run.verdict
+        except asyncio.CancelledError:
+            run.reason = "stop"
+            context.cancelled = True
+        finally:
+            timer.cancel()
+        if inner.done() and run.reason != "stop":
+            outcome = inner.result()
+        else:
+            outcome = await self._interrupt(run, kind, inner)
+        try:
+            await context.flush()
+        except ClaimLost:
+            pass  # what is recorded next is refused as well, and counted there
+        return outcome
+
+    async def _handle(
+        self, run: Run, kind: TaskKind[..., Any], context: TaskContext, args: dict[str, Any]
+    ) -> Outcome | None:
+        """Call the handler. Catches everything, SystemExit too: a Task would pass that on and stop the loop."""
+        current_task.set(run.task.id)
+        try:
+            if kind.executor == "async":
+                value = await (kind.function(context, **args) if kind.takes_context else kind.function(**args))
+            elif kind.executor == "thread":
+                first = (BlockingTaskContext(context, asyncio.get_running_loop()),) if kind.takes_context else ()
+                value = await in_thread(lambda: kind.function(*first, **args), f"task-{run.task.id}")
+                if inspect.iscoroutine(value):
+                    value.close()
+                    raise TypeError("a `def` handler returned a coroutine; declare it `async def`")
+            else:
+                return Succeeded(await self._processes.run(kind, run.task, context))
+            return Succeeded(encode_bounded(value, self._doors.settings.max_result))
+        except ClaimLost:
+            self.refused_writes += 1
+            log.warning("run lost its claim and stops", extra={"task_id": run.task.id})
+            return None
+        except BaseException as error:
+            return self._raised(kind, error)
+
+    async def _interrupt(self, run: Run, kind: TaskKind[..., Any], inner: asyncio.Task[Outcome | None]) -> Outcome | None:
+        """End a handler that has not ended by itself; one that will not is left behind and its slot freed."""
+        if kind.executor != "thread":  # a thread cannot be cancelled; it sees ctx.cancelled
+            inner.cancel()
+        grace = STOP_GRACE if run.reason == "stop" else GRACE
+        try:
+            await asyncio.wait([inner], timeout=grace)
+        except asyncio.CancelledError:  # the server gives up on us meanwhile; an answered cancel still counts
+            run.reason = run.reason if run.reason == "cancel" else "stop"
+        if not inner.done():
+            self.abandoned.add(inner)
+            inner.add_done_callback(self.abandoned.discard)
+            log.warning("handler ignores its %s and is left behind", run.reason, extra={"task_id": run.task.id})
+        match run.reason:
+            case "stop":
+                return Stopped()
+            case "cancel":
+                return Cancelled()
+            case _:
+                message = f"the attempt took longer than {run.task.timeout_ms / 1000:g} s"
+                return Raised(TaskError("timeout", message))
+
+    def _raised(self, kind: TaskKind[..., Any], error: BaseException) -> Raised:
+        options = kind.options
+        after_ms = None
+        if isinstance(error, Retry) and error.after is not None:
+            after_ms = int(min(max(error.after, 0.0), MAX_DELAY) * 1000)
+        if isinstance(error, (codec.NotJson, ResultTooLarge)):
+            name = "not_json" if isinstance(error, codec.NotJson) else "result_too_large"
+            return Raised(TaskError(name, _message(error)), retryable=False)
+        if isinstance(error, ChildError):
+            described = TaskError(error.type, error.message, traceback=error.traceback)
+            return Raised(described, not error.final, error.after_ms)
+        name = "process_died" if isinstance(error, ChildDied) else type(error).__name__
+        described = TaskError(codec.clean(name, 200), _message(error), traceback=_traceback(error))
+        return Raised(described, is_retryable(error, options.retry_on, options.no_retry_on), after_ms)
+
+    # --- record
+
+    async def _record(self, run: Run, outcome: Outcome) -> bool:
+        """Write the decision under the run's fence; False when another holds the task by now."""
+        task = run.task
+        kind = self._registry.get(task.kind)
+        backoff = kind.options.backoff if kind is not None else Backoff()
+        decision = lifecycle.after_run(task, outcome, self._clock.now(), backoff, random.random)
+        store, key, fence, now = self._store, task.id, task.fence, self._clock.now
+        match decision:
+            case lifecycle.Complete(result):
+                return await insist(lambda: store.complete(key, fence, result, now()), self._clock)
+            case lifecycle.RetryAt(run_at, error):
+                self._report("will be tried again", task, error)
+                return await insist(lambda: store.retry(key, fence, error, run_at, now()), self._clock)
+            case lifecycle.Fail(error):
+                self._report("failed", task, error)
+                return await insist(lambda: store.fail(key, fence, error, now()), self._clock)
+            case lifecycle.Cancel():
+                return await insist(lambda: store.end_cancelled(key, fence, now()), self._clock)
+            case lifecycle.Release():
+                return await insist(lambda: store.release(key, fence, task.queue, now()), self._clock)
+            case lifecycle.Suspend(waiting_for):
+                log.warning("no handler for kind %s; the task waits", task.kind, extra={"task_id": key})
+                return await insist(lambda: store.suspend(key, fence, waiting_for, now()), self._clock)
+
+    def _report(self, what: str, task: Claimed, error: TaskError) -> None:
+        log.warning(
+            "%s %s (attempt %d of %d): %s: %s",
+            task.kind,
+            what,
+            task.attempt,
+            task.max_attempts,
+            error.type,
+            error.message[:500],
+            extra={"task_id": task.id},
+        )
+
+
+def _message(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except BaseException:
+        text = f"<the text of this {type(error).__name__} cannot be had>"
+    return codec.clean(text, MAX_ERROR).encode()[:MAX_ERROR].decode(errors="ignore")
+
+
+def _traceback(error: BaseException) -> str | None:
+    if isinstance(error, (Retry, NonRetryable, ChildDied)):
+        return None
+    try:
+        return codec.clean("".join(traceback.format_exception(error, limit=-20))[-MAX_TRACEBACK:], MAX_TRACEBACK)
+    except BaseException:
+        return None

@@ -1,0 +1,44 @@
+"""Daemon threads for users' blocking code. The default executor is not for it: asyncio.run and the interpreter's exit
+both wait for its threads without limit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def in_thread(function: Callable[[], T], name: str) -> T:
+    """Run a blocking function in a thread of its own. When the caller is cancelled the thread goes on, unheard."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def deliver(result: T | None, error: BaseException | None) -> None:
+        if future.cancelled():
+            return
+        if error is None:
+            future.set_result(result)  # type: ignore[arg-type]
+        elif isinstance(error, StopIteration):  # a future refuses it
+            future.set_exception(RuntimeError("StopIteration"))
+        else:
+            future.set_exception(error)
+
+    def work() -> None:
+        result: T | None = None
+        failure: BaseException | None = None
+        try:
+            result = context.run(function)
+        except BaseException as error:
+            failure = error
+        try:
+            loop.call_soon_threadsafe(deliver, result, failure)
+        except RuntimeError:
+            pass  # the loop is closed: nobody is left to hear of it
+
+    threading.Thread(target=work, name=name[:60], daemon=True).start()
+    return await future

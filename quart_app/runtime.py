@@ -1,0 +1,270 @@
+"""Runtime: opens the store, recovers, starts the services; drains and closes. Wires everything except HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import httpx
+
+from quart_app.clock import Clock, SystemClock
+from quart_app.core.errors import StoreBroken, StoreUnavailable
+from quart_app.files import Files
+from quart_app.runner.dispatcher import Dispatcher, Spawn
+from quart_app.runner.processes import Processes
+from quart_app.runner.registry import Registry, TaskKind, load_module
+from quart_app.runner.runner import STOP_GRACE, Runner
+from quart_app.service import TaskService
+from quart_app.services.loop import Loop
+from quart_app.services.poller import Poller
+from quart_app.services.pruner import Pruner
+from quart_app.services.rescuer import CHUNK, Rescuer
+from quart_app.settings import Settings
+from quart_app.store import migrate
+from quart_app.store.lock import FileLock
+from quart_app.store.sql_store import SqlStore
+from quart_app.store.sqlite import Database
+from quart_app.tasks import BUILT_IN
+
+log = logging.getLogger("quart_app")
+
+QUICK_CHECK_BYTES: Final = 128 * 1024 * 1024  # a larger database is checked after the server listens
+AUDIT_SHARE: Final = 4  # the audit queue may hold a quarter of the slots
+
+
+class Runtime:
+    """One process's engine. `spawn` starts a coroutine function in the background: `app.add_background_task`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        spawn: Spawn,
+        kinds: Iterable[TaskKind[..., Any]] = (),
+        clock: Clock | None = None,
+        on_broken: Callable[[str], None] | None = None,
+    ) -> None:
+        """Raises ConfigError when the kinds contradict each other or a module of QUART_APP_TASKS cannot be loaded."""
+        self.settings = settings
+        self.files = Files(settings.data_path)
+        self.registry = Registry([*BUILT_IN, *kinds])
+        for name in settings.task_modules:
+            self.registry.add_module(load_module(name))
+        self.clock: Clock = clock or SystemClock()
+        self.draining = asyncio.Event()
+        self.recovered = False
+        self.started_at = self.clock.now()
+        self._spawn = spawn
+        self._on_broken = on_broken or (lambda reason: log.critical("the store is broken: %s", reason))
+        self._http: httpx.AsyncClient | None = None
+        self._lock = FileLock(settings.database_path)
+        self._upkeep: set[asyncio.Task[None]] = set()
+        self._identity: tuple[int, int] | None = None
+
+    # --- doors of the handlers
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        if self._http is None:
+            limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+            self._http = httpx.AsyncClient(timeout=httpx.Timeout(10.0, connect=5.0), limits=limits, trust_env=False)
+        return self._http
+
+    # --- life
+
+    async def open(self) -> None:
+        """Lock, check, migrate, recover, start. Raises StartupError with the line to print and the exit code."""
+        self._prepare_folder()
+        self._lock.acquire()
+        try:
+            await self._open_store()
+        except BaseException:
+            self._lock.release()
+            raise
+        try:
+            self._wire()
+            await self._start()
+        except BaseException:
+            await self._db.close()
+            self._lock.release()
+            raise
+
+    async def migrate(self) -> list[str]:
+        """Bring the schema up to date and let go of the database; what was applied. Raises StartupError."""
+        self._prepare_folder()
+        self._lock.acquire()
+        try:
+            await self._open_store()
+            await self._db.close()
+        finally:
+            self._lock.release()
+        return self._applied
+
+    def _prepare_folder(self) -> None:
+        folder = self.settings.database_path.parent
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreBroken(f"cannot create {folder}: {error.strerror}") from error
+
+    async def _open_store(self) -> None:
+        path = self.settings.database_path
+        migrations = migrate.find("sqlite")
+        new = migrate.check(path, migrations)
+        umask = os.umask(0o077)
+        try:
+            self._db = Database(path, self.settings.synchronous, self._on_broken)
+            connection = await self._db.connect()
+        finally:
+            os.umask(umask)
+        try:
+            if not new and path.stat().st_size <= QUICK_CHECK_BYTES:
+                await self._quick_check(connection)
+            self._applied = await migrate.apply(connection, migrations, self.clock.now())
+            if new:
+                _sync_folder(path.parent)
+        except BaseException as error:
+            await self._db.close()
+            if isinstance(error, sqlite3.Error):
+                raise StoreBroken(f"cannot use {path}: {error}") from error
+            raise
+        if self._applied:
+            log.info("applied migrations: %s", ", ".join(self._applied))
+        if self.settings.synchronous != "FULL":
+            log.warning("QUART_APP_SYNCHRONOUS=NORMAL: a power cut may lose the last moments")
+        status = path.stat()
+        self._identity = (status.st_dev, status.st_ino)
+
+    async def _quick_check(self, connection: Any) -> None:
+        ((answer,),) = await connection.execute_fetchall("PRAGMA quick_check(1)")
+        if answer != "ok":
+            hint = "`python -m quart_app restore FILE` puts a backup in its place"
+            raise StoreBroken(f"{self.settings.database_path} is damaged: {answer}; {hint}")
+
+    def _wire(self) -> None:
+        settings = self.settings
+        self.store = SqlStore(self._db, worker=f"{os.getpid()}-{secrets.token_hex(4)}", listener=self)
+        self.service = TaskService(self.store, self.registry, self.clock, settings)
+        self.processes = Processes(settings.cpu_slots, settings.max_result)
+        self.runner = Runner(self.store, self.registry, self.clock, self, self.processes)
+        self.service.cancel_run = self.runner.cancel
+        shares = {"audit": max(settings.concurrency // AUDIT_SHARE, 1)}
+        self.dispatcher = Dispatcher(self.store, self.runner, self.clock, self._spawn, settings.concurrency, shares)
+        self._poller = Poller(self.store)
+        self._rescuer = Rescuer(self.store, self.clock, settings.max_crashes)
+        pruner = Pruner(self.store, settings.retention_seconds, settings.retention_rows)
+        self._poll_loop = Loop("poller", self._poller.run_once, self.clock, interval=1.0)
+        self._loops = [
+            self._poll_loop,
+            Loop("pruner", pruner.run_once, self.clock, interval=10.0),
+            Loop("store-watch", self._watch_store, self.clock, interval=1.0),
+        ]
+        for kind in self.registry:
+            kind.bind(self.service)
+
+    async def _start(self) -> None:
+        await self._db.start()
+        # The first bite before anything is claimed: what was interrupted goes on before what never started.
+        more = await self._rescuer.run_once(self.clock.now()) == CHUNK
+        while await self.store.unpark(self.registry.names(), self.clock.now(), CHUNK) == CHUNK:
+            pass
+        for count in await self.store.counts():
+            if count.ready:
+                self.dispatcher.ring(count.queue)
+                self.dispatcher.ring(count.queue, suspect=True)
+        self.dispatcher.start()
+        for loop in self._loops:
+            loop.start()
+        self._keep(self._finish_recovery(more))
+
+    async def _finish_recovery(self, more: bool) -> None:
+        while more:
+            more = await self._rescuer.run_once(self.clock.now()) == CHUNK
+        self.recovered = True
+
+    def _keep(self, coroutine: Any) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(coroutine)
+        self._upkeep.add(task)
+        task.add_done_callback(self._upkeep.discard)
+
+    def begin_drain(self) -> None:
+        """Stop taking work: new tasks are refused, nothing more is claimed, streams are told to end."""
+        if not self.draining.is_set():
+            self.draining.set()
+            self._drain_ends = self.clock.monotonic() + self.settings.drain_seconds
+            self.service.stop_accepting()
+            self._keep(self.dispatcher.stop())
+            self._keep(self._end_drain())
+
+    async def _end_drain(self) -> None:
+        await self.clock.sleep(self.settings.drain_seconds)
+        self.runner.stop()
+
+    async def close(self) -> None:
+        """Give the running tasks what is left of their drain time, release them, close the store."""
+        self.begin_drain()
+        while self.runner.runs and self.clock.monotonic() < self._drain_ends:
+            await asyncio.sleep(0.01)
+        self.runner.stop()
+        ends = self.clock.monotonic() + STOP_GRACE + 0.3
+        while self.runner.runs and self.clock.monotonic() < ends:
+            await asyncio.sleep(0.01)
+        for loop in self._loops:
+            await loop.stop()
+        await self.dispatcher.stop()
+        for task in list(self._upkeep):
+            task.cancel()
+        await self.processes.close()
+        if self._http is not None:
+            await self._http.aclose()
+        await self._db.close()
+        for kind in self.registry:
+            kind.bind(None)
+        self._lock.release()
+
+    # --- doorbells of the store
+
+    def task_ready(self, queue: str, suspect: bool = False) -> None:
+        self.dispatcher.ring(queue, suspect)
+
+    def task_due_at(self, at: int) -> None:
+        if self._poller.due_at(at):
+            self._poll_loop.ring()
+
+    def task_changed(self, task_id: str) -> None:
+        self.service.changed(task_id)
+
+    def store_broken(self, reason: str) -> None:
+        self._on_broken(reason)
+
+    async def _watch_store(self, now: int) -> None:
+        """Notice a database that was replaced under us, and a disk that takes writes again."""
+        path = self.settings.database_path
+        try:
+            status = path.stat()
+            identity = (status.st_dev, status.st_ino)
+        except FileNotFoundError:
+            identity = None
+        except OSError:
+            return  # the disk is in trouble; the file may still be ours
+        if identity != self._identity:
+            self._db.declare_broken(f"{path} was replaced or removed while it was served")
+        elif self._db.trouble:
+            try:
+                await self.store.probe()
+                log.warning("the store takes writes again")
+            except StoreUnavailable as error:
+                log.debug("still no writing: %s", error)
+
+
+def _sync_folder(folder: Any) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,55 @@
+"""`python -m quart_app serve`: Hypercorn in this one process."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+from hypercorn.asyncio import serve as hypercorn_serve
+from hypercorn.config import Config
+
+from quart_app import logs
+from quart_app.app import create_app
+from quart_app.core.errors import ConfigError
+from quart_app.settings import Settings
+
+DEFAULT_BIND = "127.0.0.1:8000"
+
+
+def run(settings: Settings, bind: str | None, config_file: str | None) -> None:
+    """Serve until a signal. Raises StartupError; ends the process with the exit codes of the README."""
+    config = _config(settings, bind, config_file)
+    logs.setup(settings)
+    app = create_app(settings, standalone=True)
+    asyncio.run(_serve(app, config))
+
+
+async def _serve(app: Any, config: Config) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    import signal
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Installed before the app's own handler, which calls this one after it has begun the drain.
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping.set))
+    await hypercorn_serve(app, config, shutdown_trigger=stopping.wait)  # type: ignore[arg-type]
+
+
+def _config(settings: Settings, bind: str | None, config_file: str | None) -> Config:
+    path = Path(config_file or "hypercorn.toml")
+    try:
+        config = Config.from_toml(str(path)) if config_file or path.exists() else Config()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    wanted = bind or settings.bind
+    if wanted:
+        config.bind = [wanted]
+    elif not path.exists():
+        config.bind = [DEFAULT_BIND]
+    return config
+
+
+if __name__ == "__main__":
+    sys.exit("use python -m quart_app")

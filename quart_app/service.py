@@ -1,0 +1,283 @@
+"""TaskService: the one door to tasks for web, command line, scheduler and users' code."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import uuid_utils
+
+from quart_app.clock import Clock
+from quart_app.core import codec
+from quart_app.core.errors import Draining, InvalidArgs, QueueFull, TaskFailed, TaskNotFound, UnknownKind, WrongState
+from quart_app.core.task import Count, Enqueued, ErrorRecord, Event, NewTask, StepRecord, Task, TaskFilter
+from quart_app.runner.registry import Registry, TaskKind
+from quart_app.settings import Settings
+from quart_app.store.base import Store
+
+MAX_HISTORY: Final = 10_000  # events in one history answer
+FRESH: Final = 0.05  # seconds for which the count of waiting tasks is believed
+
+Finite = msgspec.Meta(ge=0, le=10**9)
+
+
+class EnqueueOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of one task; None means the kind's default. Times in seconds, `run_at` in ms UTC."""
+
+    delay: float | None = None
+    run_at: int | None = None
+    priority: int | None = None
+    queue: str | None = None
+    max_attempts: int | None = None
+    timeout: float | None = None
+    expires: float | None = None
+    tags: tuple[str, ...] = ()
+    idempotency_key: str | None = None
+    traceparent: str | None = None
+    owner: str = ""
+
+
+class TaskRequest(msgspec.Struct, frozen=True):
+    """One task to make; `args` is decoded JSON."""
+
+    kind: str
+    args: Any
+    options: EnqueueOptions = EnqueueOptions()
+
+
+class TaskHandle:
+    """What `kind.enqueue(…)` returns."""
+
+    def __init__(self, task_id: str, service: TaskService) -> None:
+        self.id = task_id
+        self._service = service
+
+    async def get(self) -> Task:
+        """The task as it is. Raises TaskNotFound when it was deleted."""
+        return await self._service.get(self.id)
+
+    async def result(self, timeout: float | None = None) -> Any:
+        """Wait for the end and return the result. Raises TaskFailed, or TimeoutError after `timeout` seconds."""
+        task = await self._service.wait(self.id, timeout)
+        if not task.ended:
+            raise TimeoutError(f"task {self.id} has not ended after {timeout} s")
+        if task.status != "completed":
+            raise TaskFailed(f"task {self.id} {task.status}: {task.error_type}: {task.error_message}")
+        return codec.loads(task.result) if task.result is not None else None
+
+
+class TaskService:
+    def __init__(self, store: Store, registry: Registry, clock: Clock, settings: Settings) -> None:
+        self._store = store
+        self._clock = clock
+        self._settings = settings
+        self._watchers: dict[str, set[asyncio.Future[None]]] = {}
+        self._waiting = 0
+        self._waiting_read_at = float("-inf")
+        self.registry = registry
+        self.accepting = True
+        self.cancel_run: Callable[[str], None] = lambda task_id: None
+        """Set by the runtime: delivers a recorded cancel to the run."""
+
+    # --- creating
+
+    async def enqueue(self, requests: Sequence[TaskRequest]) -> list[Enqueued]:
+        """Make all the tasks or none; they are on disk when this returns.
+
+        Raises UnknownKind, InvalidArgs, QueueFull, Draining, IdempotencyConflict, KeyedTaskGone, StoreUnavailable.
+        """
+        if not self.accepting:
+            raise Draining("the server is stopping")
+        now = self._clock.now()
+        tasks = []
+        for index, request in enumerate(requests):
+            try:
+                tasks.append(self._new_task(request, now))
+            except (InvalidArgs, UnknownKind) as error:
+                error.index = index
+                raise
+        ready = sum(task.ready for task in tasks)
+        if ready:
+            await self._reserve(ready)
+        return await self._store.enqueue(tasks)
+
+    async def enqueue_kind(self, kind: str, args: Mapping[str, Any], options: Mapping[str, Any]) -> TaskHandle:
+        """For code: args are Python values that have a JSON form. Raises as `enqueue`."""
+        try:
+            checked = msgspec.convert(dict(options), EnqueueOptions)
+            plain = codec.loads(codec.encode(dict(args)))
+        except (msgspec.ValidationError, codec.NotJson) as error:
+            raise InvalidArgs([("", str(error))]) from None
+        (made,) = await self.enqueue([TaskRequest(kind, plain, checked)])
+        return TaskHandle(made.id, self)
+
+    def _new_task(self, request: TaskRequest, now: int) -> NewTask:
+        kind = self.registry.get(request.kind)
+        if kind is None:
+            raise UnknownKind(f"no kind {request.kind!r} is registered")
+        kind.parse(request.args)
+        args = codec.compact(request.args) if request.args else "{}"
+        if len(args) * 4 > self._settings.max_args and len(args.encode()) > self._settings.max_args:
+            raise ArgsTooLarge(f"args are limited to {self._settings.max_args} bytes of JSON")
+        return self._fill(kind, args, request, now)
+
+    def _fill(self, kind: TaskKind[..., Any], args: str, request: TaskRequest, now: int) -> NewTask:
+        options, defaults = request.options, kind.options
+        run_at = now
+        if options.run_at is not None:
+            run_at = options.run_at
+        elif options.delay:
+            run_at = now + int(options.delay * 1000)
+        expires = defaults.expires if options.expires is None else options.expires
+        timeout = defaults.timeout if options.timeout is None else options.timeout
+        keyed = options.idempotency_key is not None
+        return NewTask(
+            id=_new_id(now),
+            kind=kind.name,
+            args=args,
+            queue=options.queue or defaults.queue,
+            owner=options.owner,
+            priority=defaults.priority if options.priority is None else options.priority,
+            created_at=now,
+            run_at=max(run_at, now),
+            max_attempts=options.max_attempts or defaults.max_attempts,
+            timeout_ms=max(int(timeout * 1000), 1),
+            expires_at=now + int(expires * 1000) if expires is not None else None,
+            retention_ms=int(defaults.retention * 1000) if defaults.retention is not None else None,
+            tags=options.tags,
+            traceparent=options.traceparent,
+            idempotency_key=options.idempotency_key,
+            fingerprint=_fingerprint(request) if keyed else "",
+            key_expires_at=now + self._settings.idempotency_seconds * 1000 if keyed else 0,
+        )
+
+    async def _reserve(self, ready: int) -> None:
+        """Refuse what would make more tasks due and waiting than allowed. The count is read rarely: between two
+        reads only what was accepted is added, so it errs on the high side, and a refusal is always based on a read."""
+        limit = self._settings.queue_limit
+        stale = self._clock.monotonic() - self._waiting_read_at > FRESH
+        if self._waiting + ready > limit or (stale and self._waiting + ready > limit // 2):
+            self._waiting_read_at = self._clock.monotonic()
+            self._waiting = sum(count.n for count in await self._store.counts() if count.ready)
+            if self._waiting + ready > limit:
+                raise QueueFull(f"{self._waiting} tasks are due and waiting; the limit is {limit}")
+        self._waiting += ready
+
+    # --- reading
+
+    async def get(self, task_id: str, owner: str | None = None) -> Task:
+        """Raises TaskNotFound, for another owner's task too."""
+        task = await self._store.get(task_id)
+        if task is None or (owner is not None and task.owner != owner):
+            raise TaskNotFound(task_id)
+        return task
+
+    async def find(self, wanted: TaskFilter) -> list[Task]:
+        return await self._store.find(wanted)
+
+    async def wait(
+        self, task_id: str, timeout: float | None, owner: str | None = None, version: int | None = None
+    ) -> Task:
+        """The task once it has ended or `timeout` seconds are over; with `version`, once it differs from that."""
+        ends = None if timeout is None else self._clock.monotonic() + timeout
+        while True:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            watchers = self._watchers.setdefault(task_id, set())
+            watchers.add(future)  # before the read, so that no change falls between the two
+            try:
+                task = await self.get(task_id, owner)
+                left = None if ends is None else ends - self._clock.monotonic()
+                done = task.ended if version is None else task.version != version
+                if done or (left is not None and left <= 0) or not self.accepting:
+                    return task
+                await asyncio.wait([future], timeout=left)
+            finally:
+                watchers.discard(future)
+                if not watchers and self._watchers.get(task_id) is watchers:
+                    del self._watchers[task_id]
+
+    def changed(self, task_id: str) -> None:
+        """Wake whoever waits for this task."""
+        for future in self._watchers.get(task_id, ()):
+            if not future.done():
+                future.set_result(None)
+
+    def stop_accepting(self) -> None:
+        """From now on new tasks are refused, and whoever waits is answered with the task as it is."""
+        self.accepting = False
+        for task_id in list(self._watchers):
+            self.changed(task_id)
+
+    async def counts(self) -> list[Count]:
+        return await self._store.counts()
+
+    async def history(self, task_id: str, owner: str | None = None) -> tuple[list[Event], list[StepRecord], list[ErrorRecord]]:
+        """Events, steps and errors of a task, oldest first. Raises TaskNotFound."""
+        await self.get(task_id, owner)
+        return (
+            await self._store.events(task_id, 0, MAX_HISTORY),
+            await self._store.steps(task_id),
+            await self._store.errors(task_id, MAX_HISTORY),
+        )
+
+    async def store_health(self) -> Mapping[str, object]:
+        """Raises StoreUnavailable when the store cannot write."""
+        return await self._store.health()
+
+    # --- a person's hand
+
+    async def cancel(self, task_id: str, owner: str | None = None) -> bool:
+        """True: cancelled; False: asked of a running task. Raises TaskNotFound, WrongState."""
+        task = await self.get(task_id, owner)
+        answer = await self._store.cancel(task_id, self._clock.now())
+        match answer:
+            case "unknown":
+                raise TaskNotFound(task_id)
+            case "ended":
+                raise WrongState(f"the task has already ended: {(await self._status(task))}", task.status)
+            case "requested":
+                self.cancel_run(task_id)
+        return answer == "cancelled"
+
+    async def rerun(self, task_id: str, restart: bool = False, owner: str | None = None) -> None:
+        """A person's retry. Raises TaskNotFound, WrongState unless the task failed or was cancelled."""
+        task = await self.get(task_id, owner)
+        if not await self._store.rerun(task_id, restart, self._clock.now()):
+            raise WrongState(f"only a failed or cancelled task can be retried, this one is {await self._status(task)}", task.status)
+
+    async def delete(self, task_id: str, owner: str | None = None) -> None:
+        """Raises TaskNotFound, WrongState unless the task has ended."""
+        task = await self.get(task_id, owner)
+        if not await self._store.delete(task_id):
+            raise WrongState(f"only an ended task can be deleted, this one is {await self._status(task)}", task.status)
+
+    async def _status(self, task: Task) -> str:
+        return (await self.get(task.id)).status
+
+
+class ArgsTooLarge(InvalidArgs):
+    """The args are over QUART_APP_MAX_ARGS (413)."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__([("", detail)])
+
+
+def _new_id(now: int) -> str:
+    return str(uuid_utils.uuid7(nanoseconds=now * 1_000_000))
+
+
+def _fingerprint(request: TaskRequest) -> str:
+    """Equal for two requests that ask for the same task."""
+    options = msgspec.to_builtins(request.options)
+    del options["idempotency_key"], options["traceparent"]
+    text = codec.compact([request.kind, _sorted(request.args), options])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _sorted(value: Any) -> Any:
+    if type(value) is dict:
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(one) for one in value] if type(value) is list else value

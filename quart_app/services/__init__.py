@@ -1,0 +1,1 @@
+"""Upkeep: one timer and one `run_once(now)` each."""

@@ -1,0 +1,56 @@
+"""The timer that all services share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from quart_app.clock import Clock
+from quart_app.core.errors import StoreClosed, StoreUnavailable
+
+log = logging.getLogger("quart_app.services")
+
+
+class Loop:
+    """Calls `run_once(now)` again and again. It returns how many seconds to wait, or None for `interval`; `ring` ends
+    the wait. An error costs one turn, never the service."""
+
+    def __init__(
+        self, name: str, run_once: Callable[[int], Awaitable[float | None]], clock: Clock, interval: float
+    ) -> None:
+        self._name = name
+        self._run_once = run_once
+        self._clock = clock
+        self._interval = interval
+        self._bell = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name=self._name)
+
+    def ring(self) -> None:
+        self._bell.set()
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while True:
+            self._bell.clear()
+            try:
+                wait = await self._run_once(self._clock.now())
+            except StoreClosed:
+                return
+            except StoreUnavailable as error:
+                log.warning("%s: %s", self._name, error)
+                wait = 1.0
+            except Exception:
+                log.exception("%s failed and goes on", self._name)
+                wait = 1.0
+            try:
+                await asyncio.wait_for(self._bell.wait(), self._interval if wait is None else wait)
+            except TimeoutError:
+                pass

@@ -1,0 +1,30 @@
+"""Retention: deletes ended tasks in small bites, so that nobody notices."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from quart_app.core.task import TERMINAL
+from quart_app.store.base import Store
+
+CHUNK: Final = 500
+PAUSE: Final = 0.05  # seconds between two bites
+
+
+class Pruner:
+    def __init__(self, store: Store, retention_seconds: int, retention_rows: int) -> None:
+        """0 keeps: no limit of age, or of number."""
+        self._store = store
+        self._seconds = retention_seconds
+        self._rows = retention_rows
+
+    async def run_once(self, now: int) -> float | None:
+        """One bite; seconds to the next one, None when nothing is left to prune."""
+        before = now - self._seconds * 1000 if self._seconds else None
+        pruned = await self._store.prune(now, before, CHUNK)
+        if self._rows:
+            ended = sum(count.n for count in await self._store.counts() if count.status in TERMINAL)
+            if ended > self._rows:
+                # The oldest go first, whatever their age: no border in time, only a number.
+                pruned += await self._store.prune(now, now + 1, min(CHUNK, ended - self._rows))
+        return PAUSE if pruned else None

@@ -1,0 +1,41 @@
+"""Recovery: gives back what was `processing` when its worker died, through the ordinary claim."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from quart_app.clock import Clock
+from quart_app.core.lifecycle import Cancel, Fail, Resume, after_crash
+from quart_app.core.task import Orphan
+from quart_app.store.base import Store
+
+log = logging.getLogger("quart_app.services")
+
+CHUNK: Final = 500
+
+
+class Rescuer:
+    def __init__(self, store: Store, clock: Clock, max_crashes: int) -> None:
+        self._store = store
+        self._clock = clock
+        self._max_crashes = max_crashes
+
+    async def run_once(self, now: int) -> int:
+        """Decide on up to a chunk of orphans; how many there were. Idempotent: a kill in the middle costs nothing."""
+        orphans = await self._store.orphans(CHUNK)
+        if orphans:
+            log.info("recovering %d tasks whose process died", len(orphans))
+            await asyncio.gather(*(self._recover(orphan, now) for orphan in orphans))
+        return len(orphans)
+
+    async def _recover(self, orphan: Orphan, now: int) -> None:
+        match after_crash(orphan, now, self._max_crashes):
+            case Resume(run_at):
+                await self._store.crash(orphan.id, orphan.fence, run_at, now)
+            case Cancel():
+                await self._store.end_cancelled(orphan.id, orphan.fence, now)
+            case Fail(error):
+                log.error("poisoned: %s", error.message, extra={"task_id": orphan.id})
+                await self._store.crash_out(orphan.id, orphan.fence, error, now)

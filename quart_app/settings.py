@@ -1,0 +1,120 @@
+"""Every knob: environment text (or `.env`) in, one frozen struct out. One error names the bad key."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from dotenv import dotenv_values
+
+from quart_app.core.errors import ConfigError
+
+PREFIX: Final = "QUART_APP_"
+
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
+Flag = Annotated[int, msgspec.Meta(ge=0, le=1)]
+Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+")]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Names are those of the environment without the prefix, in lower case; sizes in bytes."""
+
+    data_dir: str = "instance"
+    database_url: str = ""
+    bind: str = ""
+    tasks: str = ""
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 64
+    cpu_slots: Annotated[int, msgspec.Meta(ge=1, le=1024)] = os.cpu_count() or 1
+    queue_limit: Count = 100_000
+    synchronous: Literal["FULL", "NORMAL"] = "FULL"
+    drain_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 8.0
+    max_crashes: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
+    retention_seconds: Seconds = 604_800
+    retention_rows: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 2_000_000
+    idempotency_seconds: Annotated[int, msgspec.Meta(ge=1, le=10**9)] = 86_400
+    max_body: Count = 1_048_576
+    max_args: Count = 262_144
+    max_result: Count = 1_048_576
+    smtp_url: Annotated[str, msgspec.Meta(pattern=r"^(smtps?://\S+)?$")] = ""
+    mail_from: Annotated[str, msgspec.Meta(pattern=r"^[^\s@]+@[^\s@]+$")] = "quart-app@localhost"
+    simulated_steps: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(,[0-9]+(\.[0-9]+)?)*$")] = "5,3"
+    simulated_error_rate: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
+    simulated_add_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 2.0
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_file: str = ""
+
+    @property
+    def data_path(self) -> Path:
+        return Path(self.data_dir)
+
+    @property
+    def database_path(self) -> Path:
+        return Path(self.database_url.removeprefix("sqlite:///")) if self.database_url else self.data_path / "tasks.db"
+
+    @property
+    def log_path(self) -> Path:
+        return Path(self.log_file) if self.log_file else self.data_path / "async_tasks.log"
+
+    @property
+    def task_modules(self) -> list[str]:
+        return [name.strip() for name in self.tasks.split(",") if name.strip()]
+
+    @property
+    def step_seconds(self) -> list[float]:
+        return [float(text) for text in self.simulated_steps.split(",")]
+
+
+_TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+
+
+def load(environ: Mapping[str, str] | None = None, dotenv: str | None = ".env") -> Settings:
+    """Settings from the environment; `.env` in the working directory fills in what it does not set.
+
+    Raises ConfigError naming the key.
+    """
+    if environ is None:
+        environ = os.environ
+    merged: dict[str, str | None] = {**(dotenv_values(dotenv) if dotenv else {}), **environ}
+    given: dict[str, Any] = {}
+    for key, text in merged.items():
+        if not key.startswith(PREFIX) or text is None:
+            continue
+        name = key.removeprefix(PREFIX).lower()
+        if name not in _TYPES:
+            raise ConfigError(f"{key}: no such setting (the README lists them all)")
+        given[name] = _convert(key, name, text)
+    settings = Settings(**given)
+    _check(settings)
+    return settings
+
+
+def _convert(key: str, name: str, text: str) -> Any:
+    if not text.strip() and _is_text(name) is False:
+        raise ConfigError(f"{key}: is empty; unset it to get the default")
+    try:
+        value = msgspec.convert(text.strip(), _TYPES[name], strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{key}: {error} (it is {text[:80]!r})") from None
+    if value is None or isinstance(value, float) and value != value:
+        raise ConfigError(f"{key}: is not a number")
+    return value
+
+
+def _is_text(name: str) -> bool:
+    return isinstance(getattr(Settings(), name), str)
+
+
+def _check(settings: Settings) -> None:
+    if settings.database_url and not settings.database_url.startswith("sqlite:///"):
+        raise ConfigError(f"{PREFIX}DATABASE_URL: must start with sqlite:/// (this version serves SQLite only)")
+    if settings.database_url == "sqlite:///":
+        raise ConfigError(f"{PREFIX}DATABASE_URL: names no file")
+    if settings.bind and not re.fullmatch(r"(unix:.+|(\[[0-9a-fA-F:]+\]|[^\s:/]+):[0-9]{1,5})", settings.bind):
+        raise ConfigError(f"{PREFIX}BIND: must be HOST:PORT or unix:PATH (it is {settings.bind[:80]!r})")
+    if settings.max_args > settings.max_body:
+        raise ConfigError(f"{PREFIX}MAX_ARGS: must not be above {PREFIX}MAX_BODY")

@@ -1,0 +1,1 @@
+"""All SQL and row mapping, nothing else."""

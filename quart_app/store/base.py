@@ -1,0 +1,148 @@
+"""The contract of a store: one method a verb. `tests/store/conformance.py` holds every store to it.
+
+All times are integer milliseconds UTC and come from the caller. Every write of a run names its fence; when the run no
+longer holds the task the write changes nothing and says so (False). Writes raise StoreUnavailable when nothing was
+written and a later try may succeed. A caller that is cancelled while it waits neither stops nor splits its write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+from quart_app.core.task import (
+    Claimed,
+    Count,
+    Enqueued,
+    ErrorRecord,
+    Event,
+    NewTask,
+    Orphan,
+    StepRecord,
+    Task,
+    TaskError,
+    TaskFilter,
+)
+
+CancelAnswer = Literal["cancelled", "requested", "ended", "unknown"]
+
+
+class Listener(Protocol):
+    """Doorbells, called after COMMIT on the event loop. Losing one costs latency, never a task; they must not raise."""
+
+    def task_ready(self, queue: str, suspect: bool = False) -> None:
+        """A task of this queue may be claimed."""
+
+    def task_due_at(self, at: int) -> None:
+        """A task becomes due, or expires, at this time."""
+
+    def task_changed(self, task_id: str) -> None:
+        """What `get` says of this task changed."""
+
+    def store_broken(self, reason: str) -> None:
+        """The database is damaged or gone: the process must stop (exit 74)."""
+
+
+class Store(Protocol):
+    worker: str
+    """Name of this process among the workers; a `processing` row of another name is an orphan."""
+
+    # --- creating
+    async def enqueue(self, tasks: Sequence[NewTask]) -> list[Enqueued]:
+        """Insert all or none. Raises IdempotencyConflict or KeyedTaskGone (then nothing was inserted)."""
+        ...
+
+    # --- a run: claim, writes under its fence, one end
+    async def claim(self, queue: str, limit: int, now: int) -> list[Claimed]:
+        """Take up to `limit` ready tasks of the queue, by priority, then due time, then age; suspects are left out."""
+        ...
+
+    async def claim_suspect(self, now: int) -> list[Claimed]:
+        """Take at most one ready task that two or more crashes have made a suspect."""
+        ...
+
+    async def steps(self, task_id: str) -> list[StepRecord]: ...
+
+    async def record_step(
+        self, task_id: str, fence: int, name: str, output: str, ordinal: int, now: int, clear_crashes: bool
+    ) -> bool: ...
+
+    async def progress(
+        self, task_id: str, fence: int, done: float | None, total: float | None, message: str | None, now: int
+    ) -> bool: ...
+
+    async def log(self, task_id: str, fence: int, data: str, now: int) -> bool: ...
+
+    async def complete(self, task_id: str, fence: int, result: str, now: int) -> bool: ...
+
+    async def retry(self, task_id: str, fence: int, error: TaskError, run_at: int, now: int) -> bool: ...
+
+    async def fail(self, task_id: str, fence: int, error: TaskError, now: int) -> bool: ...
+
+    async def suspend(self, task_id: str, fence: int, waiting_for: str, now: int) -> bool: ...
+
+    async def release(self, task_id: str, fence: int, queue: str, now: int) -> bool: ...
+
+    async def end_cancelled(self, task_id: str, fence: int, now: int) -> bool:
+        """The run acknowledges the cancel that was asked of it."""
+        ...
+
+    # --- a person's hand
+    async def cancel(self, task_id: str, now: int) -> CancelAnswer: ...
+
+    async def rerun(self, task_id: str, restart: bool, now: int) -> bool:
+        """False unless failed or cancelled. `restart` forgets the recorded steps."""
+        ...
+
+    async def delete(self, task_id: str) -> bool:
+        """False unless ended."""
+        ...
+
+    # --- upkeep, in small bites
+    async def stage(self, now: int, limit: int) -> int:
+        """Make delayed tasks whose time has come ready; how many."""
+        ...
+
+    async def expire(self, now: int, limit: int) -> int: ...
+
+    async def next_due(self) -> int | None:
+        """When the next delayed task is due or expires."""
+        ...
+
+    async def unpark(self, kinds: Sequence[str], now: int, limit: int) -> int:
+        """Let tasks go on that waited for one of these kinds to be registered."""
+        ...
+
+    async def orphans(self, limit: int) -> list[Orphan]:
+        """Tasks `processing` under another worker's name. On SQLite the lock proves that it is dead."""
+        ...
+
+    async def crash(self, task_id: str, fence: int, run_at: int | None, now: int) -> bool:
+        """`run_at` None: at once, in the place the task had in its queue."""
+        ...
+
+    async def crash_out(self, task_id: str, fence: int, error: TaskError, now: int) -> bool: ...
+
+    async def prune(self, now: int, before: int | None, limit: int) -> int:
+        """Delete ended tasks: those that ended before `before`, and those whose own retention is over; and expired
+        idempotency keys. How many rows went."""
+        ...
+
+    # --- reading
+    async def get(self, task_id: str) -> Task | None: ...
+
+    async def find(self, wanted: TaskFilter) -> list[Task]: ...
+
+    async def probe(self) -> None:
+        """A write of nothing, to find out whether writing works."""
+        ...
+
+    async def counts(self) -> list[Count]: ...
+
+    async def events(self, task_id: str, after: int, limit: int) -> list[Event]: ...
+
+    async def errors(self, task_id: str, limit: int) -> list[ErrorRecord]: ...
+
+    async def health(self) -> Mapping[str, object]:
+        """Figures of the store itself; raises StoreUnavailable when it cannot write."""
+        ...

@@ -1,0 +1,67 @@
+"""One file, one server: an exclusive flock beside the database. The kernel frees it at kill -9, so holding it proves
+that nobody else runs these tasks."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+import msgspec
+
+from quart_app.core.errors import StoreBroken, StoreBusy
+
+
+class Holder(msgspec.Struct):
+    """What the lock file says of the process that holds it."""
+
+    pid: int
+    boot_id: str
+    started_at: int
+
+
+class FileLock:
+    def __init__(self, database: Path) -> None:
+        self._path = database.with_name(database.name + ".lock")
+        self._descriptor = -1
+
+    def acquire(self) -> None:
+        """Raises StoreBusy, naming the holder's pid, or StoreBroken when the lock file cannot be written."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreBroken(f"cannot write {self._path}: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _read(descriptor)
+            os.close(descriptor)
+            who = f"process {holder.pid}" if holder is not None else "another process"
+            raise StoreBusy(f"{who} already serves {self._path.with_suffix('')}; stop it first, or set QUART_APP_DATA_DIR")
+        os.ftruncate(descriptor, 0)
+        holder = Holder(pid=os.getpid(), boot_id=_boot_id(), started_at=time.time_ns() // 1_000_000)
+        os.pwrite(descriptor, msgspec.json.encode(holder), 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _read(descriptor: int) -> Holder | None:
+    # The holder writes its name right after it takes the lock; a look in between finds nothing yet.
+    for _ in range(20):
+        try:
+            return msgspec.json.decode(os.pread(descriptor, 4096, 0), type=Holder)
+        except msgspec.DecodeError:
+            time.sleep(0.01)
+    return None
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,132 @@
+"""Applies `migrations/<dialect>/*.sql`: in order, one transaction a file with its record; an edited or newer file is
+refused before anything is written."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from quart_app.core.errors import ConfigError, StoreBroken
+
+APPLICATION_ID: Final = 0x51415050  # "QAPP"
+_FILE: Final = re.compile(r"^([0-9]{4})_([a-z0-9_]+)\.sql$")
+
+_TABLE: Final = """CREATE TABLE IF NOT EXISTS migrations (
+  version INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT"""
+
+
+class Connection(Protocol):
+    """What a migration needs of a database connection in autocommit mode."""
+
+    async def execute_fetchall(self, sql: str, parameters: Iterable[Any] | None = None) -> Iterable[Any]: ...
+
+
+class Migration(msgspec.Struct, frozen=True):
+    version: int
+    name: str
+    checksum: str
+    text: str
+
+
+def find(dialect: str) -> list[Migration]:
+    """The migrations that this version brings: beside the package in a checkout, inside it when installed."""
+    package = Path(__file__).resolve().parents[1]
+    for root in (package / "migrations", package.parent / "migrations"):
+        if (root / dialect).is_dir():
+            return [_read(path, match) for path in sorted((root / dialect).iterdir()) if (match := _FILE.match(path.name))]
+    raise ConfigError(f"no migrations for {dialect} are installed with quart_app")
+
+
+def check(path: Path, migrations: list[Migration]) -> bool:
+    """Look at a database file without changing a byte of it; True when it is new (absent or empty).
+
+    Raises StoreBroken (unreadable, damaged) or ConfigError (a directory, another program's, newer, or edited
+    migrations).
+    """
+    if path.is_dir():
+        raise ConfigError(f"{path} is a directory, not a database")
+    try:
+        if not path.exists() or path.stat().st_size == 0:
+            return True
+        if not path.is_file():
+            raise StoreBroken(f"{path} is not a regular file")
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreBroken(f"cannot read {path}: {error}") from error
+    try:
+        return _check_contents(connection, path, migrations)
+    except sqlite3.Error as error:
+        restore = "; `python -m quart_app restore FILE` puts a backup in its place"
+        raise StoreBroken(f"{path} is damaged or no database: {error}{restore}") from error
+    finally:
+        connection.close()
+
+
+def _check_contents(connection: sqlite3.Connection, path: Path, migrations: list[Migration]) -> bool:
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+        return True
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise ConfigError(f"{path} belongs to another program")
+    known = {migration.version: migration for migration in migrations}
+    for version, name, checksum in connection.execute("SELECT version, name, checksum FROM migrations ORDER BY version"):
+        if version not in known:
+            raise ConfigError(f"{path} has schema {version} ({name}), newer than this quart_app knows ({max(known)})")
+        if known[version].checksum != checksum:
+            raise ConfigError(f"migration {version:04d}_{known[version].name}.sql was edited after it was applied to {path}")
+    return False
+
+
+async def apply(connection: Connection, migrations: list[Migration], now: int) -> list[str]:
+    """Bring the schema up to date; the names of what was applied. A kill at any point leaves a whole old or a whole
+    new schema. Raises ConfigError when a file does not run."""
+    await connection.execute_fetchall(f"PRAGMA application_id = {APPLICATION_ID}")
+    await connection.execute_fetchall(_TABLE)
+    done = {row[0] for row in await connection.execute_fetchall("SELECT version FROM migrations")}
+    applied = []
+    for migration in migrations:
+        if migration.version in done:
+            continue
+        await connection.execute_fetchall("BEGIN IMMEDIATE")
+        try:
+            for statement in split(migration.text):
+                await connection.execute_fetchall(statement)
+            await connection.execute_fetchall(
+                "INSERT INTO migrations VALUES (?, ?, ?, ?)",
+                (migration.version, migration.name, migration.checksum, now),
+            )
+            await connection.execute_fetchall(f"PRAGMA user_version = {migration.version}")
+            await connection.execute_fetchall("COMMIT")
+        except BaseException as error:
+            await connection.execute_fetchall("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise ConfigError(f"migration {migration.version:04d}_{migration.name}.sql failed: {error}") from error
+            raise
+        applied.append(f"{migration.version:04d}_{migration.name}")
+    return applied
+
+
+def split(text: str) -> list[str]:
+    """The statements of a file. `complete_statement` knows that a trigger's body holds semicolons."""
+    found = []
+    begun = ""
+    for line in text.splitlines(keepends=True):
+        if not begun and (not line.strip() or line.startswith("--")):
+            continue
+        begun += line
+        if sqlite3.complete_statement(begun):
+            found.append(begun.strip())
+            begun = ""
+    if begun.strip():
+        raise ConfigError(f"a migration ends inside a statement: {begun.strip()[:60]!r}")
+    return found
+
+
+def _read(path: Path, match: re.Match[str]) -> Migration:
+    text = path.read_text("utf-8")
+    return Migration(int(match[1]), match[2], hashlib.sha256(text.encode()).hexdigest(), text)

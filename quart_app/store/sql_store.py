@@ -1,0 +1,372 @@
+"""The one implementation of the store: each verb names the statements it runs; SQL is in `<dialect>.sql`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from quart_app.core.errors import IdempotencyConflict, KeyedTaskGone
+from quart_app.core.task import (
+    Claimed,
+    Count,
+    Enqueued,
+    ErrorRecord,
+    Event,
+    NewTask,
+    Orphan,
+    StepRecord,
+    Task,
+    TaskError,
+    TaskFilter,
+)
+from quart_app.store.base import CancelAnswer, Listener
+from quart_app.store.sqlite import Answer, Call, Database, Params
+
+MAX_GETS: Final = 200
+_ID_SLACK_MS: Final = 2_000  # how far an id's own time may lie from created_at (clock steps, the order of two calls)
+
+
+class SqlStore:
+    def __init__(self, database: Database, worker: str, listener: Listener) -> None:
+        self._db = database
+        self._listener = listener
+        self._gets: list[tuple[str, asyncio.Future[Task | None]]] = []
+        self._getter: asyncio.Task[None] | None = None
+        self.worker = worker
+
+    # --- creating
+
+    async def enqueue(self, tasks: Sequence[NewTask]) -> list[Enqueued]:
+        keyed = [task for task in tasks if task.idempotency_key is not None]
+        calls = [call for task in tasks for call in _enqueue_calls(task)]
+        finds = [Call("find_keys", _key_row(task), key=task.id) for task in keyed]
+        before = len(calls)
+
+        def existing(answer: Answer) -> dict[str, tuple[str, str, str | None]]:
+            return {row[0]: (row[1], row[2], row[3]) for rows in answer[before:] for row in rows}
+
+        def check(answer: Answer) -> None:
+            found = existing(answer)
+            for task in keyed:
+                _, fingerprint, status = found[task.id]
+                if fingerprint != task.fingerprint:
+                    raise IdempotencyConflict("this Idempotency-Key was used with another kind, args or options")
+                if status is None:
+                    raise KeyedTaskGone("the task of this Idempotency-Key was deleted")
+
+        def after(answer: Answer) -> None:
+            found = existing(answer) if keyed else {}
+            for task in tasks:
+                if task.id in found and found[task.id][0] != task.id:
+                    continue
+                if task.expires_at is not None:
+                    self._listener.task_due_at(task.expires_at)
+                if task.ready:
+                    self._listener.task_ready(task.queue)
+                else:
+                    self._listener.task_due_at(task.run_at)
+
+        answer = await self._db.write([*calls, *finds], check=check if keyed else None, after=after)
+        found = existing(answer) if keyed else {}
+        return [_enqueued(task, found.get(task.id)) for task in tasks]
+
+    # --- a run
+
+    async def claim(self, queue: str, limit: int, now: int) -> list[Claimed]:
+        params = {"queue": queue, "limit": limit, "now": now, "worker": self.worker}
+        return await self._claim(Call("claim", params=params))
+
+    async def claim_suspect(self, now: int) -> list[Claimed]:
+        return await self._claim(Call("claim_suspect", params={"now": now, "worker": self.worker}))
+
+    async def _claim(self, call: Call) -> list[Claimed]:
+        def after(answer: Answer) -> None:
+            for row in answer[0]:
+                self._listener.task_changed(row[0])
+
+        (rows,) = await self._db.write([call], after=after)
+        return [Claimed(*row) for row in rows]
+
+    async def steps(self, task_id: str) -> list[StepRecord]:
+        rows = await self._db.read(self._db.text("steps"), {"id": task_id})
+        return [StepRecord(*row) for row in rows]
+
+    async def record_step(
+        self, task_id: str, fence: int, name: str, output: str, ordinal: int, now: int, clear_crashes: bool
+    ) -> bool:
+        row = {"id": task_id, "fence": fence, "name": name, "output": output, "at": now, "ordinal": ordinal}
+        data = msgspec.json.encode({"name": name}).decode()
+        calls = [Call("record_step", row, key=task_id), _event(task_id, fence, "step", data, now)]
+        if clear_crashes:
+            calls.append(Call("clear_crashes", {"id": task_id, "fence": fence}))
+        return await self._landed(task_id, calls)
+
+    async def progress(
+        self, task_id: str, fence: int, done: float | None, total: float | None, message: str | None, now: int
+    ) -> bool:
+        row = {"id": task_id, "fence": fence, "done": done, "total": total, "message": message}
+        data = msgspec.json.encode({"done": done, "total": total, "message": message}).decode()
+        calls = [Call("put_progress", row, key=task_id), _event(task_id, fence, "progress", data, now)]
+        return await self._landed(task_id, calls)
+
+    async def log(self, task_id: str, fence: int, data: str, now: int) -> bool:
+        row = {"id": task_id, "fence": fence, "at": now, "name": "log", "data": data}
+        return await self._landed(task_id, [Call("put_event", row, key=task_id)])
+
+    async def complete(self, task_id: str, fence: int, result: str, now: int) -> bool:
+        calls = [Call("complete", {"id": task_id, "fence": fence, "at": now}, key=task_id)]
+        if result != "null":
+            calls.append(Call("put_result", {"id": task_id, "fence": fence, "result": result}))
+        return await self._landed(task_id, calls)
+
+    async def retry(self, task_id: str, fence: int, error: TaskError, run_at: int, now: int) -> bool:
+        row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at}
+        calls = [Call("retry", row, key=task_id), _error(task_id, fence, error, now)]
+        return await self._landed(task_id, calls, due_at=run_at)
+
+    async def fail(self, task_id: str, fence: int, error: TaskError, now: int) -> bool:
+        calls = [Call("fail", {"id": task_id, "fence": fence, "at": now}, key=task_id), _error(task_id, fence, error, now)]
+        return await self._landed(task_id, calls)
+
+    async def suspend(self, task_id: str, fence: int, waiting_for: str, now: int) -> bool:
+        row = {"id": task_id, "fence": fence, "at": now, "waiting_for": waiting_for}
+        return await self._landed(task_id, [Call("suspend", row, key=task_id)])
+
+    async def release(self, task_id: str, fence: int, queue: str, now: int) -> bool:
+        row = {"id": task_id, "fence": fence, "at": now}
+        return await self._landed(task_id, [Call("release", row, key=task_id)], queue=queue)
+
+    async def end_cancelled(self, task_id: str, fence: int, now: int) -> bool:
+        return await self._landed(task_id, [Call("end_cancelled", {"id": task_id, "fence": fence, "at": now}, key=task_id)])
+
+    async def _landed(
+        self, task_id: str, calls: list[Call], queue: str | None = None, due_at: int | None = None
+    ) -> bool:
+        """Run guarded calls; the first one tells whether they landed."""
+
+        def after(answer: Answer) -> None:
+            if answer[0]:
+                self._listener.task_changed(task_id)
+                if queue is not None:
+                    self._listener.task_ready(queue)
+                if due_at is not None:
+                    self._listener.task_due_at(due_at)
+
+        answer = await self._db.write(calls, after=after)
+        return bool(answer[0])
+
+    # --- a person's hand
+
+    async def cancel(self, task_id: str, now: int) -> CancelAnswer:
+        row = {"id": task_id, "at": now}
+        calls = [Call(name, row, key=task_id) for name in ("cancel_pending", "request_cancel", "state")]
+
+        def after(answer: Answer) -> None:
+            if answer[0] or answer[1]:
+                self._listener.task_changed(task_id)
+
+        ended, _, state = await self._db.write(calls, after=after)
+        if ended:
+            return "cancelled"
+        if not state:
+            return "unknown"
+        return "requested" if state[0][1] == "processing" else "ended"
+
+    async def rerun(self, task_id: str, restart: bool, now: int) -> bool:
+        row = {"id": task_id, "at": now}
+        calls = [Call("rerun", row, key=task_id)]
+        if restart:
+            calls += [Call("forget_steps", row), Call("forget_progress", row)]
+
+        def after(answer: Answer) -> None:
+            for _, queue in answer[0]:
+                self._listener.task_changed(task_id)
+                self._listener.task_ready(queue)
+
+        answer = await self._db.write(calls, after=after)
+        return bool(answer[0])
+
+    async def delete(self, task_id: str) -> bool:
+        return await self._landed(task_id, [Call("delete", {"id": task_id}, key=task_id)])
+
+    # --- upkeep
+
+    async def stage(self, now: int, limit: int) -> int:
+        def after(answer: Answer) -> None:
+            for queue, crashes in set(answer[0]):
+                self._listener.task_ready(queue, suspect=crashes >= 2)
+
+        (rows,) = await self._db.write([Call("stage", params={"now": now, "limit": limit})], after=after)
+        return len(rows)
+
+    async def expire(self, now: int, limit: int) -> int:
+        def after(answer: Answer) -> None:
+            for (task_id,) in answer[1]:
+                self._listener.task_changed(task_id)
+
+        params = {"now": now, "limit": limit}
+        calls = [Call("expire_errors", params=params), Call("expire", params=params)]
+        _, rows = await self._db.write(calls, after=after)
+        return len(rows)
+
+    async def next_due(self) -> int | None:
+        ((run_at, expires_at),) = await self._db.read(self._db.text("next_due"), {})
+        return min((at for at in (run_at, expires_at) if at is not None), default=None)
+
+    async def unpark(self, kinds: Sequence[str], now: int, limit: int) -> int:
+        def after(answer: Answer) -> None:
+            for (queue,) in set(answer[0]):
+                self._listener.task_ready(queue)
+
+        params = {"kinds": msgspec.json.encode(list(kinds)).decode(), "now": now, "limit": limit}
+        (rows,) = await self._db.write([Call("unpark", params=params)], after=after)
+        return len(rows)
+
+    async def orphans(self, limit: int) -> list[Orphan]:
+        rows = await self._db.read(self._db.text("orphans"), {"worker": self.worker, "limit": limit})
+        return [Orphan(row[0], row[1], row[2], bool(row[3])) for row in rows]
+
+    async def crash(self, task_id: str, fence: int, run_at: int | None, now: int) -> bool:
+        row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at}
+        return await self._landed(task_id, [Call("crash", row, key=task_id)], due_at=now if run_at is None else run_at)
+
+    async def crash_out(self, task_id: str, fence: int, error: TaskError, now: int) -> bool:
+        row = {"id": task_id, "fence": fence, "at": now}
+        return await self._landed(task_id, [Call("crash_out", row, key=task_id), _error(task_id, fence, error, now)])
+
+    async def prune(self, now: int, before: int | None, limit: int) -> int:
+        calls = [Call("prune_kept", params={"now": now, "limit": limit}), Call("prune_keys", params={"now": now, "limit": limit})]
+        if before is not None:
+            calls.append(Call("prune_old", params={"before": before, "limit": limit}))
+        return sum(map(len, await self._db.write(calls)))
+
+    # --- reading
+
+    async def get(self, task_id: str) -> Task | None:
+        """Reads that arrive while one is under way go together in the next."""
+        future: asyncio.Future[Task | None] = asyncio.get_running_loop().create_future()
+        self._gets.append((task_id, future))
+        if self._getter is None:
+            self._getter = asyncio.create_task(self._get_all(), name="store-getter")
+        return await future
+
+    async def _get_all(self) -> None:
+        try:
+            while self._gets:
+                wanted, self._gets = self._gets[:MAX_GETS], self._gets[MAX_GETS:]
+                try:
+                    ids = msgspec.json.encode([task_id for task_id, _ in wanted]).decode()
+                    rows = await self._db.read(self._db.text("get"), {"ids": ids})
+                except Exception as error:
+                    for _, future in wanted:
+                        if not future.done():
+                            future.set_exception(error)
+                    continue
+                found = {row[1]: Task(*row) for row in rows}
+                for task_id, future in wanted:
+                    if not future.done():
+                        future.set_result(found.get(task_id))
+        finally:
+            self._getter = None
+
+    async def find(self, wanted: TaskFilter) -> list[Task]:
+        params: dict[str, object] = {"limit": wanted.limit}
+        conditions = []
+        for name in ("owner", "status", "kind", "queue", "created_after", "created_before", "before_seq"):
+            if (value := getattr(wanted, name)) is not None:
+                params[name] = value
+                conditions.append(self._db.text(f"when_{name}"))
+        if wanted.tag is not None:
+            params["tag"] = wanted.tag
+            if wanted.before_seq is not None:
+                conditions.append(self._db.text("when_tagged_before_seq"))
+        if wanted.created_after is not None:
+            params["created_after_id"] = _lowest_id(wanted.created_after - _ID_SLACK_MS)
+        if wanted.created_before is not None:
+            params["created_before_id"] = _lowest_id(wanted.created_before + _ID_SLACK_MS)
+        text = self._db.text("find_documents" if wanted.documents else "find")
+        text = text.replace("{source}", self._db.text("source_tasks" if wanted.tag is None else "source_tagged"))
+        text = text.replace("{conditions}", " AND ".join(conditions) or "true")
+        return [Task(*row) for row in await self._db.scan(text, params)]
+
+    async def probe(self) -> None:
+        await self._db.write([Call("probe", params={})])
+
+    async def counts(self) -> list[Count]:
+        return [Count(*row) for row in await self._db.read(self._db.text("counts"), {})]
+
+    async def events(self, task_id: str, after: int, limit: int) -> list[Event]:
+        params = {"id": task_id, "after": after, "limit": limit}
+        return [Event(*row) for row in await self._db.scan(self._db.text("events"), params)]
+
+    async def errors(self, task_id: str, limit: int) -> list[ErrorRecord]:
+        rows = await self._db.scan(self._db.text("errors"), {"id": task_id, "limit": limit})
+        return [ErrorRecord(*row) for row in rows]
+
+    async def health(self) -> Mapping[str, object]:
+        return self._db.health()
+
+
+def _enqueue_calls(task: NewTask) -> list[Call]:
+    row: dict[str, object] = {
+        "id": task.id,
+        "kind": task.kind,
+        "queue": task.queue,
+        "owner": task.owner,
+        "priority": task.priority,
+        "ready": int(task.ready),
+        "run_at": task.run_at,
+        "max_attempts": task.max_attempts,
+        "at": task.created_at,
+        "timeout_ms": task.timeout_ms,
+        "expires_at": task.expires_at,
+        "retention_ms": task.retention_ms,
+        "traceparent": task.traceparent,
+    }
+    calls = []
+    if task.tags:
+        row["tags"] = msgspec.json.encode(task.tags).decode()
+        calls.append(Call("put_tags", {"id": task.id, "tags": row["tags"]}))
+    if task.args != "{}":
+        calls.append(Call("put_args", {"id": task.id, "args": task.args}))
+    if task.idempotency_key is None:
+        return [Call("enqueue", row), *calls]
+    row["key"] = task.idempotency_key
+    reserve = {**_key_row(task), "fingerprint": task.fingerprint, "expires_at": task.key_expires_at}
+    return [Call("reserve_keys", reserve, params={"now": task.created_at}), Call("enqueue_keyed", row), *calls]
+
+
+def _key_row(task: NewTask) -> Params:
+    return {"id": task.id, "owner": task.owner, "key": task.idempotency_key}
+
+
+def _enqueued(task: NewTask, found: tuple[str, str, str | None] | None) -> Enqueued:
+    if found is None or found[0] == task.id:
+        return Enqueued(task.id, "pending")
+    return Enqueued(found[0], found[2], replayed=True)  # type: ignore[arg-type]
+
+
+def _event(task_id: str, fence: int, name: str, data: str, now: int) -> Call:
+    return Call("put_event", {"id": task_id, "fence": fence, "at": now, "name": name, "data": data})
+
+
+def _error(task_id: str, fence: int, error: TaskError, now: int) -> Call:
+    row = {
+        "id": task_id,
+        "fence": fence,
+        "at": now,
+        "type": error.type,
+        "message": error.message,
+        "retryable": int(error.retryable),
+        "traceback": error.traceback,
+    }
+    return Call("put_error", row)
+
+
+def _lowest_id(at: int) -> str:
+    """The smallest uuid7 of a millisecond (RFC 9562, 5.7: the first 48 bits are the time)."""
+    digits = f"{max(at, 0):012x}"
+    return f"{digits[:8]}-{digits[8:12]}"

@@ -1,0 +1,368 @@
+"""SQLite: the lock, the pragmas, ONE writer with group commit, readers. The only importer of aiosqlite.
+
+Everybody hands the writer calls and awaits a future that resolves after COMMIT; each turn takes all that waits into
+one `BEGIN IMMEDIATE … COMMIT`. It never lingers for company: while one turn is on its way to the disk, the next fills.
+Only the writer writes and checkpoints: SQLite 3.7.0 to 3.51.2 can lose pages when two connections commit and
+checkpoint at the same moment (sqlite.org/wal.html, "the WAL-reset bug").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiosqlite
+import msgspec
+
+from quart_app.core.errors import StoreBroken, StoreClosed, StoreUnavailable
+from quart_app.store import statements
+
+log = logging.getLogger("quart_app.store")
+
+Row = tuple[Any, ...]
+Params = Mapping[str, object]
+
+MAX_WAITING: Final = 50_000  # rows handed to the writer and not yet written
+MAX_TURN: Final = 2_000  # rows in one transaction
+MAX_READ_SECONDS: Final = 1.0
+SCANNERS: Final = 2  # readers for statements that may walk many rows
+
+_BROKEN: Final = frozenset(
+    {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_READONLY_DBMOVED}
+)
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One statement of a write. Set-oriented ones carry one `row` and, when what they return or their exclusiveness
+    matters, the task's id as `key`; the others carry `params`."""
+
+    statement: str
+    row: Params | None = None
+    key: str | None = None
+    params: Params | None = None
+
+
+Answer = list[list[Row]]  # the rows each call of a write returned, in the order of the calls
+
+
+class _Write:
+    __slots__ = ("after", "calls", "check", "future", "size")
+
+    def __init__(
+        self,
+        calls: Sequence[Call],
+        check: Callable[[Answer], None] | None,
+        after: Callable[[Answer], None] | None,
+        future: asyncio.Future[Answer],
+    ) -> None:
+        self.calls = calls
+        self.check = check
+        self.after = after
+        self.future = future
+        self.size = len(calls)
+
+
+class Database:
+    def __init__(self, path: Path, synchronous: str, on_broken: Callable[[str], None]) -> None:
+        self._path = path
+        self._synchronous = synchronous
+        self._on_broken = on_broken
+        self._statements = statements.load("sqlite")
+        self._encode = msgspec.json.Encoder().encode
+        self._waiting: deque[_Write] = deque()
+        self._waiting_rows = 0
+        self._bell = asyncio.Event()
+        self._closing = False
+        self._broken = ""
+        self._last_error = ""
+        self._task: asyncio.Task[None] | None = None
+        self._readers: list[aiosqlite.Connection] = []
+        self._scanners: list[_Scanner] = []
+        self.commits = 0
+        self.rows = 0
+
+    # --- life
+
+    async def connect(self) -> aiosqlite.Connection:
+        """Open the writing connection and set it up. Raises StoreBroken."""
+        try:
+            self._writer = await aiosqlite.connect(self._path, isolation_level=None, cached_statements=256)
+        except sqlite3.Error as error:
+            raise StoreBroken(f"cannot open {self._path}: {error}") from error
+        try:
+            for pragma in (
+                "busy_timeout = 5000",
+                "journal_mode = WAL",
+                f"synchronous = {self._synchronous}",
+                "foreign_keys = ON",
+                "trusted_schema = OFF",
+                "cell_size_check = ON",
+                "wal_autocheckpoint = 1000",
+                "journal_size_limit = 67108864",
+                "temp_store = MEMORY",
+                "cache_size = -65536",
+            ):
+                await self._writer.execute_fetchall(f"PRAGMA {pragma}")
+        except sqlite3.Error as error:
+            await self._writer.close()
+            raise StoreBroken(f"cannot write {self._path}: {error}") from error
+        return self._writer
+
+    async def start(self) -> None:
+        """Open the readers and start the writer's task."""
+        self._point_reader = await self._open_reader()
+        for _ in range(SCANNERS):
+            self._scanners.append(_Scanner(await self._open_reader()))
+        for scanner in self._scanners:
+            await scanner.start()
+        self._task = asyncio.create_task(self._run(), name="store-writer")
+
+    async def _open_reader(self) -> aiosqlite.Connection:
+        uri = f"file:{quote(str(self._path.absolute()))}?mode=ro"
+        reader = await aiosqlite.connect(uri, uri=True, isolation_level=None, cached_statements=256)
+        self._readers.append(reader)
+        for pragma in ("query_only = ON", "busy_timeout = 5000", "trusted_schema = OFF", "wal_autocheckpoint = 0"):
+            await reader.execute_fetchall(f"PRAGMA {pragma}")
+        return reader
+
+    async def close(self) -> None:
+        """Write what waits, then close every connection (each owns a thread that would keep the process alive)."""
+        self._closing = True
+        self._bell.set()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        for connection in (*self._readers, self._writer):
+            await connection.close()
+
+    @property
+    def trouble(self) -> str:
+        """Why the last write failed; empty when it did not."""
+        return self._broken or self._last_error
+
+    # --- writing
+
+    async def write(
+        self,
+        calls: Sequence[Call],
+        check: Callable[[Answer], None] | None = None,
+        after: Callable[[Answer], None] | None = None,
+    ) -> Answer:
+        """Run the calls in one transaction (shared with whoever else waits) and return what each returned.
+
+        `check` may raise before COMMIT: then nothing of this write takes effect and the error is the caller's alone.
+        `after` is called on the loop right after COMMIT, even when the caller has been cancelled meanwhile.
+        Raises StoreUnavailable.
+        """
+        if self._broken or self._closing:
+            raise StoreClosed(self._broken or "the store is closing")
+        if self._waiting_rows > MAX_WAITING:
+            raise StoreUnavailable("too many writes are waiting")
+        write = _Write(calls, check, after, asyncio.get_running_loop().create_future())
+        self._waiting.append(write)
+        self._waiting_rows += write.size
+        self._bell.set()
+        return await write.future
+
+    async def _run(self) -> None:
+        while True:
+            await self._bell.wait()
+            self._bell.clear()
+            while self._waiting:
+                await self._turn(self._take())
+            if self._closing:
+                return
+
+    def _take(self) -> list[_Write]:
+        """What goes into the next transaction. Of two writes with one key the second waits a turn: in a set statement
+        the last of two entries for one row would win silently."""
+        taken: list[_Write] = []
+        deferred: list[_Write] = []
+        keys: set[str] = set()
+        rows = 0
+        while self._waiting and rows < MAX_TURN:
+            write = self._waiting.popleft()
+            own = {call.key for call in write.calls if call.key is not None}
+            if own & keys:
+                deferred.append(write)
+                continue
+            keys |= own
+            rows += write.size
+            taken.append(write)
+        self._waiting.extendleft(reversed(deferred))
+        self._waiting_rows -= rows
+        return taken
+
+    async def _turn(self, writes: list[_Write]) -> None:
+        try:
+            answers = await self._transact(writes)
+        except Exception as error:
+            # The guilty write must fail alone: a constraint or a check fails the whole set.
+            if len(writes) > 1 and not _is_storage_trouble(error):
+                for write in writes:
+                    await self._turn([write])
+                return
+            self._fail(writes, error)
+            return
+        self._last_error = ""
+        self.commits += 1
+        for write, answer in zip(writes, answers, strict=True):
+            self.rows += write.size
+            if write.after is not None:
+                try:
+                    write.after(answer)
+                except Exception:
+                    log.exception("a doorbell failed")
+            if not write.future.done():
+                write.future.set_result(answer)
+
+    async def _transact(self, writes: list[_Write]) -> list[Answer]:
+        if len(writes) == 1 and len(writes[0].calls) == 1 and writes[0].check is None:
+            # A lone statement commits itself: BEGIN and COMMIT would be two more hops to the connection's thread.
+            call = writes[0].calls[0]
+            return [[await self._execute(call.statement, self._params([call]))]]
+        await self._writer.execute_fetchall("BEGIN IMMEDIATE")
+        try:
+            answers = await self._run_statements(writes)
+            for write, answer in zip(writes, answers, strict=True):
+                if write.check is not None:
+                    write.check(answer)
+            await self._writer.execute_fetchall("COMMIT")
+        except BaseException:
+            if self._writer.in_transaction:
+                await self._writer.execute_fetchall("ROLLBACK")
+            raise
+        return answers
+
+    async def _run_statements(self, writes: list[_Write]) -> list[Answer]:
+        """Run the statements in the order of the file, the rows of a set statement together, and hand each call
+        the rows returned for its key."""
+        sets: dict[str, list[tuple[Call, list[Row]]]] = {}
+        order: list[tuple[int, str, Call | None, list[Row]]] = []
+        answers: list[Answer] = []
+        for write in writes:
+            answer: Answer = []
+            for call in write.calls:
+                rows: list[Row] = []
+                answer.append(rows)
+                if call.row is None:
+                    order.append((self._statements[call.statement].order, call.statement, call, rows))
+                elif call.statement in sets:
+                    sets[call.statement].append((call, rows))
+                else:
+                    sets[call.statement] = [(call, rows)]
+                    order.append((self._statements[call.statement].order, call.statement, None, rows))
+            answers.append(answer)
+        order.sort(key=lambda entry: entry[0])
+        for _, statement, single, rows in order:
+            if single is not None:
+                rows.extend(await self._execute(statement, single.params or {}))
+                continue
+            members = sets[statement]
+            returned = await self._execute(statement, self._params([call for call, _ in members]))
+            if len(members) == 1:
+                members[0][1].extend(returned)
+                continue
+            by_key: dict[str, list[Row]] = {call.key: rows for call, rows in members if call.key is not None}
+            for row in returned:
+                if (target := by_key.get(row[0])) is not None:
+                    target.append(row)
+        return answers
+
+    def _params(self, calls: Sequence[Call]) -> Params:
+        if calls[0].row is None:
+            return calls[0].params or {}
+        rows = b",".join([self._encode(call.row) for call in calls])
+        params: dict[str, object] = {"rows": f"[{rows.decode()}]"}
+        if calls[0].params:
+            params.update(calls[0].params)
+        return params
+
+    async def _execute(self, statement: str, params: Params) -> list[Row]:
+        # Never `execute`: a statement with RETURNING is not committed until its last row is fetched.
+        return list(await self._writer.execute_fetchall(self._statements[statement].text, params))  # type: ignore[arg-type]
+
+    def _fail(self, writes: list[_Write], error: Exception) -> None:
+        if _is_storage_trouble(error):
+            self._last_error = str(error)
+            if getattr(error, "sqlite_errorcode", 0) in _BROKEN:
+                self.declare_broken(str(error))
+            error = StoreUnavailable(f"the store cannot write: {error}")
+        for write in writes:
+            if not write.future.done():
+                write.future.set_exception(error)
+                write.future.exception()  # a caller that went away must not leave a warning behind
+
+    def declare_broken(self, reason: str) -> None:
+        """Refuse all further writes (a failed fsync is never tried again) and let the process end."""
+        if not self._broken:
+            self._broken = reason
+            self._on_broken(reason)
+
+    # --- reading
+
+    async def read(self, text: str, params: Params) -> list[Row]:
+        """One SELECT of few rows found by an index. Raises StoreUnavailable."""
+        try:
+            return list(await self._point_reader.execute_fetchall(text, params))  # type: ignore[arg-type]
+        except (sqlite3.Error, ValueError) as error:  # ValueError: aiosqlite's word for a closed connection
+            raise StoreUnavailable(f"the store cannot read: {error}") from error
+
+    async def scan(self, text: str, params: Params) -> list[Row]:
+        """One SELECT that may walk many rows; aborted after a second, so that no snapshot holds the WAL for long.
+        Raises StoreUnavailable."""
+        scanner = min(self._scanners, key=lambda one: one.load)
+        try:
+            return await scanner.run(text, params)
+        except (sqlite3.Error, ValueError) as error:
+            raise StoreUnavailable(f"the store cannot read: {error}") from error
+
+    def health(self) -> dict[str, object]:
+        """Raises StoreUnavailable when the last write failed."""
+        if self.trouble:
+            raise StoreUnavailable(self.trouble)
+        return {
+            "sqlite": sqlite3.sqlite_version,
+            "synchronous": self._synchronous,
+            "commits": self.commits,
+            "rows": self.rows,
+            "waiting_writes": self._waiting_rows,
+        }
+
+    def text(self, statement: str) -> str:
+        return self._statements[statement].text
+
+
+class _Scanner:
+    """A reader that runs one statement at a time and gives up on it after MAX_READ_SECONDS."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+        self._lock = asyncio.Lock()
+        self._ends = 0.0
+        self.load = 0
+
+    async def start(self) -> None:
+        await self._connection.set_progress_handler(lambda: time.monotonic() > self._ends, 20_000)
+
+    async def run(self, text: str, params: Params) -> list[Row]:
+        self.load += 1
+        try:
+            async with self._lock:
+                self._ends = time.monotonic() + MAX_READ_SECONDS
+                return list(await self._connection.execute_fetchall(text, params))  # type: ignore[arg-type]
+        finally:
+            self.load -= 1
+
+
+def _is_storage_trouble(error: Exception) -> bool:
+    """The disk or the file, not what was written to it."""
+    return isinstance(error, sqlite3.Error) and not isinstance(
+        error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError | sqlite3.InterfaceError
+    )

@@ -1,0 +1,335 @@
+-- Every statement the store runs on SQLite, by name. What they promise stands in base.py.
+--
+-- A statement that takes `:rows` is set-oriented: `:rows` is a JSON array of objects, one entry a task, and the first
+-- column it returns is the id of each task on which it landed. The statements of one turn of the writer run in the
+-- order of this file. Documents (args, results, outputs) are JSON text inside the JSON: `->>` would cut a raw text at
+-- a NUL and turn integers above 2^63 into floats.
+--
+-- `+tasks.status` keeps the planner on the unique index of the id: without statistics it prefers an index on status.
+
+-- name: reserve_keys
+INSERT INTO idempotency_keys (owner, key, task_id, fingerprint, expires_at)
+SELECT value->>'owner', value->>'key', value->>'id', value->>'fingerprint', value->>'expires_at'
+FROM json_each(:rows) WHERE true
+ON CONFLICT (owner, key) DO UPDATE
+  SET task_id = excluded.task_id, fingerprint = excluded.fingerprint, expires_at = excluded.expires_at
+  WHERE idempotency_keys.expires_at <= :now;
+
+-- name: enqueue
+INSERT INTO tasks (id, kind, queue, owner, status, cause, ready, priority, run_at, max_attempts, created_at, changed_at,
+  expires_at, timeout_ms, retention_ms, tags, traceparent)
+SELECT value->>'id', value->>'kind', value->>'queue', value->>'owner', 'pending', 'enqueue', value->>'ready',
+  value->>'priority', value->>'run_at', value->>'max_attempts', value->>'at', value->>'at',
+  value->>'expires_at', value->>'timeout_ms', value->>'retention_ms', value->>'tags', value->>'traceparent'
+FROM json_each(:rows);
+
+-- name: enqueue_keyed
+INSERT INTO tasks (id, kind, queue, owner, status, cause, ready, priority, run_at, max_attempts, created_at, changed_at,
+  expires_at, timeout_ms, retention_ms, tags, traceparent)
+SELECT value->>'id', value->>'kind', value->>'queue', value->>'owner', 'pending', 'enqueue', value->>'ready',
+  value->>'priority', value->>'run_at', value->>'max_attempts', value->>'at', value->>'at',
+  value->>'expires_at', value->>'timeout_ms', value->>'retention_ms', value->>'tags', value->>'traceparent'
+FROM json_each(:rows) JOIN idempotency_keys k
+  ON k.owner = value->>'owner' AND k.key = value->>'key' AND k.task_id = value->>'id';
+
+-- name: put_args
+INSERT INTO args (task, args)
+SELECT t.seq, value->>'args' FROM json_each(:rows) CROSS JOIN tasks t ON t.id = value->>'id';
+
+-- name: put_tags
+INSERT INTO tags (tag, task)
+SELECT g.value, t.seq FROM json_each(:rows) r CROSS JOIN tasks t ON t.id = r.value->>'id'
+  CROSS JOIN json_each(r.value->>'tags') g
+WHERE true ON CONFLICT DO NOTHING;
+
+-- name: find_keys
+SELECT value->>'id', k.task_id, k.fingerprint, t.status
+FROM json_each(:rows) CROSS JOIN idempotency_keys k ON k.owner = value->>'owner' AND k.key = value->>'key'
+  LEFT JOIN tasks t ON t.id = k.task_id;
+
+-- name: record_step
+INSERT INTO steps (task, name, output, attempt, at, ordinal)
+SELECT t.seq, value->>'name', value->>'output', t.attempt, value->>'at', value->>'ordinal'
+FROM json_each(:rows) CROSS JOIN tasks t
+  ON t.id = value->>'id' AND t.fence = value->>'fence' AND +t.status = 'processing'
+WHERE true ON CONFLICT DO NOTHING
+RETURNING (SELECT id FROM tasks WHERE seq = task);
+
+-- name: clear_crashes
+UPDATE tasks SET crashes = 0
+FROM json_each(:rows)
+WHERE tasks.id = value->>'id' AND tasks.fence = value->>'fence' AND +tasks.status = 'processing' AND crashes > 0;
+
+-- name: put_progress
+INSERT INTO progress (task, version, done, total, message)
+SELECT t.seq, 1, value->>'done', value->>'total', value->>'message'
+FROM json_each(:rows) CROSS JOIN tasks t
+  ON t.id = value->>'id' AND t.fence = value->>'fence' AND +t.status = 'processing'
+WHERE true ON CONFLICT (task) DO UPDATE
+  SET version = progress.version + 1, done = excluded.done, total = excluded.total, message = excluded.message
+RETURNING (SELECT id FROM tasks WHERE seq = task);
+
+-- name: put_event
+INSERT INTO events (task, at, name, status, cause, attempt, data)
+SELECT t.seq, value->>'at', value->>'name', t.status, t.cause, t.attempt, value->>'data'
+FROM json_each(:rows) CROSS JOIN tasks t
+  ON t.id = value->>'id' AND t.fence = value->>'fence' AND +t.status = 'processing'
+WHERE true
+RETURNING (SELECT id FROM tasks WHERE seq = task);
+
+-- name: put_result
+INSERT INTO results (task, result)
+SELECT t.seq, value->>'result'
+FROM json_each(:rows) CROSS JOIN tasks t
+  ON t.id = value->>'id' AND t.fence = value->>'fence' AND +t.status = 'processing'
+WHERE true ON CONFLICT (task) DO UPDATE SET result = excluded.result;
+
+-- name: put_error
+INSERT INTO errors (task, fence, attempt, at, type, message, retryable, traceback)
+SELECT t.seq, t.fence, t.attempt, value->>'at', value->>'type', value->>'message', value->>'retryable',
+  value->>'traceback'
+FROM json_each(:rows) CROSS JOIN tasks t
+  ON t.id = value->>'id' AND t.fence = value->>'fence' AND +t.status = 'processing'
+WHERE true ON CONFLICT DO NOTHING;
+
+-- name: complete
+UPDATE tasks SET status = 'completed', cause = 'complete', version = version + 1, worker = NULL, crashes = 0,
+  completed_at = max(value->>'at', started_at), changed_at = value->>'at'
+FROM json_each(:rows)
+WHERE tasks.id = value->>'id' AND tasks.fence = value->>'fence' AND +tasks.status = 'processing'
+RETURNING tasks.id;
+
+-- name: retry
+UPDATE tasks SET status = 'pending', cause = 'retry', version = version + 1, worker = NULL, crashes = 0,
+  run_at = value->>'run_at', changed_at = value->>'at'
+FROM json_each(:rows)
+WHERE tasks.id = value->>'id' AND tasks.fence = value->>'fence' AND +tasks.status = 'processing'
+RETURNING tasks.id;
+
+-- name: fail
+UPDATE tasks SET status = 'failed', cause = 'fail', version = version + 1, worker = NULL,
+  completed_at = max(value->>'at', started_at), changed_at = value->>'at'
+FROM json_each(:rows)
+WHERE tasks.id = value->>'id' AND tasks.fence = value->>'fence' AND +tasks.status = 'processing'
+RETURNING tasks.id;
+
+-- name: suspend
+UPDATE tasks SET status = 'pending', cause = 'suspend', version = version + 1, worker = NULL,
+  attempt = attempt - 1, waiting_for = value->>'waiting_for', changed_at = value->>'at'
+FROM json_each(:rows)
+WHERE tasks.id = value->>'id' AND tasks.fence = value->>'fence' AND +tasks.status = 'processing'
+RETURNING tasks.id;
+
+-- name: release
+UPDATE tasks SET status = 'pending', cause = 'release', version = version + 1, worker = NULL,
+  attempt = attempt - 1, ready = 1, changed_at = value->>'at'
+FROM json_each(:rows)
+WHERE tasks.id = value->>'id' AND tasks.fence = value->>'fence' AND +tasks.status = 'processing'
+RETURNING tasks.id;
+
+-- name: end_cancelled
+UPDATE tasks SET status = 'cancelled', cause = 'cancel', version = version + 1, worker = NULL,
+  completed_at = max(value->>'at', started_at), changed_at = value->>'at'
+FROM json_each(:rows)
+WHERE tasks.id = value->>'id' AND tasks.fence = value->>'fence' AND +tasks.status = 'processing'
+RETURNING tasks.id;
+
+-- name: crash
+UPDATE tasks SET status = 'pending', cause = 'crash', version = version + 1, worker = NULL,
+  attempt = max(attempt - 1, 0), crashes = crashes + 1,
+  run_at = coalesce(value->>'run_at', run_at), changed_at = value->>'at'
+FROM json_each(:rows)
+WHERE tasks.id = value->>'id' AND tasks.fence = value->>'fence' AND +tasks.status = 'processing'
+RETURNING tasks.id;
+
+-- name: crash_out
+UPDATE tasks SET status = 'failed', cause = 'crash', version = version + 1, worker = NULL, crashes = crashes + 1,
+  completed_at = max(value->>'at', started_at), changed_at = value->>'at'
+FROM json_each(:rows)
+WHERE tasks.id = value->>'id' AND tasks.fence = value->>'fence' AND +tasks.status = 'processing'
+RETURNING tasks.id;
+
+-- name: cancel_pending
+UPDATE tasks SET status = 'cancelled', cause = 'cancel', version = version + 1, ready = 0, waiting_for = NULL,
+  cancel_requested_at = value->>'at', completed_at = max(value->>'at', created_at), changed_at = value->>'at'
+FROM json_each(:rows)
+WHERE tasks.id = value->>'id' AND +tasks.status = 'pending'
+RETURNING tasks.id;
+
+-- name: request_cancel
+UPDATE tasks SET status = 'processing', cause = 'cancel_requested', version = version + 1,
+  cancel_requested_at = value->>'at', changed_at = value->>'at'
+FROM json_each(:rows)
+WHERE tasks.id = value->>'id' AND +tasks.status = 'processing' AND cancel_requested_at IS NULL
+RETURNING tasks.id;
+
+-- name: forget_steps
+DELETE FROM steps WHERE task IN (
+  SELECT t.seq FROM json_each(:rows) CROSS JOIN tasks t
+    ON t.id = value->>'id' AND +t.status IN ('failed', 'cancelled'));
+
+-- name: forget_progress
+UPDATE progress SET version = version + 1, done = NULL, total = NULL, message = NULL WHERE task IN (
+  SELECT t.seq FROM json_each(:rows) CROSS JOIN tasks t
+    ON t.id = value->>'id' AND +t.status IN ('failed', 'cancelled'));
+
+-- name: rerun
+UPDATE tasks SET status = 'pending', cause = 'rerun', version = version + 1, ready = 1, attempt = 0, crashes = 0,
+  run_at = value->>'at', changed_at = value->>'at', completed_at = NULL, cancel_requested_at = NULL, expires_at = NULL
+FROM json_each(:rows)
+WHERE tasks.id = value->>'id' AND +tasks.status IN ('failed', 'cancelled')
+RETURNING tasks.id, tasks.queue;
+
+-- name: delete
+DELETE FROM tasks WHERE id IN (SELECT value->>'id' FROM json_each(:rows)) AND +status IN ('completed', 'failed', 'cancelled')
+RETURNING id;
+
+-- name: state
+SELECT t.id, t.status, t.queue FROM json_each(:rows) CROSS JOIN tasks t ON t.id = value->>'id';
+
+-- name: expire_errors
+INSERT INTO errors (task, fence, attempt, at, type, message, retryable, traceback)
+SELECT seq, fence, attempt, :now, 'expired', 'it did not start before its time ran out', 0, NULL
+FROM tasks WHERE status = 'pending' AND expires_at IS NOT NULL AND expires_at <= :now ORDER BY expires_at, seq LIMIT :limit
+ON CONFLICT DO NOTHING;
+
+-- name: expire
+UPDATE tasks SET status = 'failed', cause = 'expire', version = version + 1, ready = 0, waiting_for = NULL,
+  completed_at = :now, changed_at = :now
+WHERE seq IN (SELECT seq FROM tasks WHERE status = 'pending' AND expires_at IS NOT NULL AND expires_at <= :now
+  ORDER BY expires_at, seq LIMIT :limit)
+RETURNING id;
+
+-- name: stage
+UPDATE tasks SET ready = 1
+WHERE seq IN (SELECT seq FROM tasks WHERE status = 'pending' AND ready = 0 AND waiting_for IS NULL AND run_at <= :now
+  ORDER BY run_at LIMIT :limit)
+RETURNING queue, crashes;
+
+-- name: unpark
+UPDATE tasks SET waiting_for = NULL, ready = (run_at <= :now)
+WHERE seq IN (SELECT seq FROM tasks WHERE waiting_for IN (SELECT 'kind:' || value FROM json_each(:kinds)) LIMIT :limit)
+RETURNING queue;
+
+-- name: claim
+UPDATE tasks SET status = 'processing', cause = 'claim', version = version + 1, ready = 0, attempt = attempt + 1,
+  fence = fence + 1, worker = :worker, started_at = max(:now, created_at), changed_at = :now, expires_at = NULL
+WHERE seq IN (SELECT seq FROM tasks
+  WHERE status = 'pending' AND ready = 1 AND crashes < 2 AND queue = :queue
+    AND (expires_at IS NULL OR expires_at > :now)
+  ORDER BY priority DESC, run_at, seq LIMIT :limit)
+RETURNING id, fence, kind, coalesce((SELECT a.args FROM args a WHERE a.task = seq), '{}'), queue, owner, attempt,
+  max_attempts, crashes, timeout_ms, cancel_requested_at IS NOT NULL,
+  fence > 1 AND EXISTS (SELECT 1 FROM steps s WHERE s.task = seq), traceparent;
+
+-- name: claim_suspect
+UPDATE tasks SET status = 'processing', cause = 'claim', version = version + 1, ready = 0, attempt = attempt + 1,
+  fence = fence + 1, worker = :worker, started_at = max(:now, created_at), changed_at = :now, expires_at = NULL
+WHERE seq IN (SELECT seq FROM tasks WHERE status = 'pending' AND ready = 1 AND crashes >= 2 ORDER BY run_at, seq LIMIT 1)
+RETURNING id, fence, kind, coalesce((SELECT a.args FROM args a WHERE a.task = seq), '{}'), queue, owner, attempt,
+  max_attempts, crashes, timeout_ms, cancel_requested_at IS NOT NULL,
+  fence > 1 AND EXISTS (SELECT 1 FROM steps s WHERE s.task = seq), traceparent;
+
+-- name: prune_old
+DELETE FROM tasks WHERE seq IN (SELECT seq FROM tasks
+  WHERE completed_at IS NOT NULL AND retention_ms IS NULL AND completed_at < :before ORDER BY completed_at LIMIT :limit)
+RETURNING id;
+
+-- name: prune_kept
+DELETE FROM tasks WHERE seq IN (SELECT seq FROM tasks
+  WHERE retention_ms IS NOT NULL AND completed_at IS NOT NULL AND completed_at + retention_ms < :now
+  ORDER BY completed_at + retention_ms LIMIT :limit)
+RETURNING id;
+
+-- name: prune_keys
+DELETE FROM idempotency_keys WHERE (owner, key) IN
+  (SELECT owner, key FROM idempotency_keys WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit)
+RETURNING key;
+
+-- name: probe
+UPDATE probe SET n = (n + 1) % 1000000;
+
+-- name: orphans
+SELECT id, fence, crashes, cancel_requested_at IS NOT NULL
+FROM tasks WHERE status = 'processing' AND worker <> :worker ORDER BY worker, seq LIMIT :limit;
+
+-- name: next_due
+SELECT (SELECT min(run_at) FROM tasks WHERE status = 'pending' AND ready = 0 AND waiting_for IS NULL),
+  (SELECT min(expires_at) FROM tasks WHERE status = 'pending' AND expires_at IS NOT NULL);
+
+-- name: counts
+SELECT queue, kind, status, ready, n FROM counters WHERE n > 0;
+
+-- name: task_columns
+t.seq, t.id, t.kind, t.queue, t.owner, t.status, t.cause, t.priority, t.run_at, t.attempt, t.max_attempts, t.crashes,
+  t.version + coalesce(p.version, 0), t.created_at, t.started_at, t.completed_at, t.cancel_requested_at, t.waiting_for,
+  t.tags;
+
+-- name: task_joins
+LEFT JOIN progress p ON p.task = t.seq
+LEFT JOIN errors e ON t.status <> 'completed' AND t.attempt + t.crashes > 0 AND e.task = t.seq
+  AND e.fence = (SELECT max(x.fence) FROM errors x WHERE x.task = t.seq);
+
+-- name: get
+SELECT {task_columns}, coalesce(a.args, '{}'), r.result, p.done, p.total, p.message,
+  e.type, e.message, e.attempt, e.retryable
+FROM json_each(:ids) i CROSS JOIN tasks t ON t.id = i.value
+LEFT JOIN args a ON a.task = t.seq LEFT JOIN results r ON r.task = t.seq
+{task_joins};
+
+-- name: find
+SELECT {task_columns}, NULL, NULL, p.done, p.total, p.message, e.type, e.message, e.attempt, e.retryable
+FROM {source} {task_joins}
+WHERE {conditions} ORDER BY t.seq DESC LIMIT :limit;
+
+-- name: find_documents
+SELECT {task_columns}, coalesce(a.args, '{}'), r.result, p.done, p.total, p.message,
+  e.type, e.message, e.attempt, e.retryable
+FROM {source} LEFT JOIN args a ON a.task = t.seq LEFT JOIN results r ON r.task = t.seq {task_joins}
+WHERE {conditions} ORDER BY t.seq DESC LIMIT :limit;
+
+-- name: source_tasks
+tasks t;
+
+-- name: source_tagged
+tags g CROSS JOIN tasks t ON t.seq = g.task AND g.tag = :tag;
+
+-- name: when_owner
+t.owner = :owner;
+
+-- name: when_status
+t.status = :status;
+
+-- name: when_kind
+t.kind = :kind;
+
+-- name: when_queue
+t.queue = :queue;
+
+-- name: when_before_seq
+t.seq < :before_seq;
+
+-- name: when_tagged_before_seq
+g.task < :before_seq;
+
+-- The ids carry their creation time, so their index finds the border; the exact test stays on created_at.
+-- name: when_created_after
+t.created_at > :created_after
+  AND t.seq >= coalesce((SELECT b.seq FROM tasks b WHERE b.id >= :created_after_id ORDER BY b.id LIMIT 1), 9223372036854775807);
+
+-- name: when_created_before
+t.created_at < :created_before
+  AND t.seq <= coalesce((SELECT b.seq FROM tasks b WHERE b.id < :created_before_id ORDER BY b.id DESC LIMIT 1), 0);
+
+-- name: steps
+SELECT s.name, s.output, s.attempt, s.at FROM tasks t CROSS JOIN steps s ON s.task = t.seq
+WHERE t.id = :id ORDER BY s.ordinal;
+
+-- name: errors
+SELECT e.fence, e.attempt, e.at, e.type, e.message, e.retryable, e.traceback
+FROM tasks t CROSS JOIN errors e ON e.task = t.seq WHERE t.id = :id ORDER BY e.fence LIMIT :limit;
+
+-- name: events
+SELECT e.seq, t.id, e.at, e.name, e.status, e.cause, e.attempt, e.data
+FROM tasks t CROSS JOIN events e ON e.task = t.seq AND e.seq > :after
+WHERE t.id = :id ORDER BY e.seq LIMIT :limit;

@@ -1,0 +1,9 @@
+"""The built-in kinds, one file each. They use the same door as a user's own: `task` and the context."""
+
+from __future__ import annotations
+
+from quart_app.tasks.add import add
+from quart_app.tasks.request_audit import request_audit
+from quart_app.tasks.send_email import send_email
+
+BUILT_IN = (add, request_audit, send_email)

@@ -1,0 +1,28 @@
+"""Quart 0.23 counts a body against MAX_CONTENT_LENGTH only when all of it is in memory; this counts as it arrives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quart import Request
+from quart.wrappers.request import Body
+from werkzeug.exceptions import RequestEntityTooLarge
+
+
+class BoundedBody(Body):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._arrived = 0
+
+    async def put(self, data: bytes) -> None:
+        """Called by Quart 0.23 for each piece; 0.22 has `append`, which counts by itself."""
+        self._arrived += len(data)
+        if self._max_content_length is None or self._arrived <= self._max_content_length:
+            await super().put(data)
+        elif self._must_raise is None:
+            self._must_raise = RequestEntityTooLarge()
+            self.set_complete()
+
+
+class BoundedRequest(Request):
+    body_class = BoundedBody

@@ -1,0 +1,36 @@
+"""How a view reaches the runtime of the app it serves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from quart import current_app
+
+from quart_app.core.errors import Draining
+
+if TYPE_CHECKING:
+    from quart_app.runtime import Runtime
+    from quart_app.service import TaskService
+    from quart_app.settings import Settings
+
+EXTENSION = "quart_app"
+
+
+class Door:
+    """Kept in `app.extensions["quart_app"]`; `runtime` is None until the store is open."""
+
+    def __init__(self, settings: Settings, prefix: str) -> None:
+        self.settings = settings
+        self.prefix = prefix
+        self.runtime: Runtime | None = None
+
+    @property
+    def service(self) -> TaskService:
+        if self.runtime is None:
+            raise Draining("the server is starting")
+        return self.runtime.service
+
+
+def door() -> Door:
+    found: Door = current_app.extensions[EXTENSION]
+    return found

@@ -1,0 +1,1 @@
+"""The demonstration routes, one file a subject: what people copy."""

@@ -1,0 +1,102 @@
+"""Is it alive, is it ready, what is it doing. None of these starts anything."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+from quart import Blueprint, Response, request
+
+from quart_app.core.errors import StoreUnavailable
+from quart_app.core.task import STATUSES, Count
+from quart_app.web import parse, render
+from quart_app.web.door import door
+from quart_app.web.problems import problem
+
+
+async def health() -> Response:
+    """200 while the process serves. 503 when too many handlers ignore their cancel: a restart frees what they hold."""
+    runtime = door().runtime
+    if runtime is not None and not runtime.runner.healthy:
+        return problem(503, "unhealthy", "Unhealthy", "too many handlers ignore their cancel", status_text="unhealthy")
+    now = runtime.clock.now() if runtime is not None else None
+    return render.answer({"status": "healthy", "timestamp": render.moment(now)})
+
+
+async def ready() -> Response:
+    runtime = door().runtime
+    reason = ""
+    if runtime is None or not runtime.recovered:
+        reason = "starting"
+    elif runtime.draining.is_set():
+        reason = "draining"
+    else:
+        try:
+            await runtime.service.store_health()
+        except StoreUnavailable as error:
+            reason = str(error)
+    if reason:
+        return problem(503, "not-ready", "Not ready", reason, headers={"Retry-After": "1"})
+    assert runtime is not None
+    return render.answer({"status": "ready", "timestamp": render.moment(runtime.clock.now())})
+
+
+async def status() -> Response:
+    parse.query(request, {})
+    service = door().service
+    runtime = door().runtime
+    assert runtime is not None
+    counts = await service.counts()
+    return render.answer(
+        {
+            "status": "draining" if runtime.draining.is_set() else "running",
+            "timestamp": render.moment(runtime.clock.now()),
+            "tasks": {name: sum(one.n for one in counts if one.status == name) for name in STATUSES},
+            "queues": _queues(counts),
+            "waiting": sum(one.n for one in counts if one.ready),
+            "slots": {"running": runtime.dispatcher.running, "total": runtime.settings.concurrency},
+            "abandoned_handlers": len(runtime.runner.abandoned),
+            "refused_writes": runtime.runner.refused_writes,
+            "uptime_seconds": round((runtime.clock.now() - runtime.started_at) / 1000, 1),
+            "versions": _versions(),
+            "worker_info": worker_info(),
+        }
+    )
+
+
+def worker_info() -> dict[str, Any]:
+    return {"pid": os.getpid(), "worker_class": "asyncio"}
+
+
+def _queues(counts: list[Count]) -> dict[str, dict[str, int]]:
+    queues: dict[str, dict[str, int]] = {}
+    for one in counts:
+        queue = queues.setdefault(one.queue, {"waiting": 0, "delayed": 0, "processing": 0})
+        if one.status == "pending":
+            queue["waiting" if one.ready else "delayed"] += one.n
+        elif one.status == "processing":
+            queue["processing"] += one.n
+    return queues
+
+
+def _versions() -> dict[str, str]:
+    import sqlite3
+
+    names = ("quart", "hypercorn", "aiosqlite")
+    ours = __import__("quart_app").__version__
+    return {
+        "quart_app": ours,
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        **{name: metadata.version(name) for name in names},
+    }
+
+
+def blueprint() -> Blueprint:
+    made = Blueprint("quart_app_health", __name__)
+    made.add_url_rule("/health", "health", health)
+    made.add_url_rule("/ready", "ready", ready)
+    made.add_url_rule("/status", "status", status)
+    return made

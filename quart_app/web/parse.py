@@ -1,0 +1,154 @@
+"""Strict readers for what a request carries. Everything that is not exactly what is asked raises InvalidInput (400)."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl
+
+from quart import Request
+
+from quart_app.core import codec
+from quart_app.core.errors import InvalidInput
+from quart_app.web.problems import Problem
+
+T = TypeVar("T")
+
+MAX_SECONDS: Final = 10 * 366 * 86400  # ten years: anything later is a unit mixed up
+_INTEGER: Final = re.compile(r"-?[0-9]{1,9}", re.ASCII)
+_SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}", re.ASCII)
+_TAG: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,100}")
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_WAIT: Final = re.compile(r"wait\s*=\s*\"?([^\",;\s]*)\"?", re.IGNORECASE)
+MAX_WAIT: Final = 60.0
+
+Reader = Callable[[str, str], Any]
+
+
+def integer(low: int, high: int) -> Callable[[str, str], int]:
+    def read(name: str, text: str) -> int:
+        if not _INTEGER.fullmatch(text) or not low <= int(text) <= high:
+            raise InvalidInput(f"{name} must be an integer from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def seconds(low: float, high: float) -> Callable[[str, str], float]:
+    def read(name: str, text: str) -> float:
+        if not _SECONDS.fullmatch(text) or not low <= float(text) <= high:
+            raise InvalidInput(f"{name} must be seconds from {low:g} to {high:g}, as in 10 or 0.5")
+        return float(text)
+
+    return read
+
+
+def moment(name: str, text: str) -> int:
+    """RFC 3339 to ms UTC."""
+    if not _TIME.fullmatch(text):
+        raise InvalidInput(f"{name} must be an RFC 3339 time with a zone, as in 2030-01-31T12:00:00Z")
+    try:
+        # fromisoformat of 3.11 takes three or six digits of a fraction at most.
+        whole, _, rest = text.upper().partition(".")
+        fraction = re.match(r"\d*", rest)[0] if rest else ""  # type: ignore[index]
+        zone = rest[len(fraction) :] if rest else ""
+        parsed = datetime.datetime.fromisoformat(whole + (f".{fraction[:6]:0<6}" if fraction else "") + zone)
+        return int(parsed.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise InvalidInput(f"{name} is no valid time") from None
+
+
+def flag(name: str, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise InvalidInput(f"{name} must be true or false")
+    return text == "true"
+
+
+def one_of(*words: str) -> Callable[[str, str], str]:
+    def read(name: str, text: str) -> str:
+        if text not in words:
+            raise InvalidInput(f"{name} must be one of {', '.join(words)}")
+        return text
+
+    return read
+
+
+def name_text(name: str, text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise InvalidInput(f"{name} must match {_NAME.pattern}")
+    return text
+
+
+def tag(name: str, text: str) -> str:
+    if not _TAG.fullmatch(text):
+        raise InvalidInput(f"{name} must be 1 to 100 characters without control characters")
+    return text
+
+
+def query(request: Request, readers: Mapping[str, Reader], repeatable: str = "") -> dict[str, Any]:
+    """Read the whole query string; unknown and repeated names are errors. `repeatable` collects into a tuple."""
+    raw: bytes = request.query_string
+    if not raw:
+        return {}
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
+    except (ValueError, UnicodeError):
+        raise InvalidInput("the query string cannot be read") from None
+    values: dict[str, Any] = {}
+    for key, text in pairs:
+        if key not in readers:
+            raise InvalidInput(f"unknown query parameter {key[:100]!r}")
+        value = readers[key](key, text)
+        if key == repeatable:
+            values[key] = (*values.get(key, ()), value)
+        elif key in values:
+            raise InvalidInput(f"query parameter {key} is given twice")
+        else:
+            values[key] = value
+    return values
+
+
+async def json_body(request: Request, limit: int, max_nodes: int = codec.MAX_NODES) -> Any:
+    """The decoded body; None when there is none. Raises Problem 413, 415 and InvalidInput."""
+    data: bytes = await request.get_data(cache=False)
+    if not data:
+        return None
+    if len(data) > limit:
+        raise Problem(413, "body-too-large", "Body too large", f"bodies are limited to {limit} bytes")
+    types = request.headers.getlist("Content-Type")
+    if len(types) != 1 or not _is_json(types[0]):
+        raise Problem(415, "not-json", "Unsupported Media Type", "send the body with Content-Type: application/json")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Problem(415, "encoded", "Unsupported Media Type", "bodies are taken without Content-Encoding")
+    return codec.decode(data, max_nodes)
+
+
+def _is_json(content_type: str) -> bool:
+    if content_type == "application/json":
+        return True
+    kind, _, rest = content_type.lower().partition(";")
+    parameters = rest.replace(" ", "").replace('"', "")
+    return kind.strip() == "application/json" and parameters in ("", "charset=utf-8")
+
+
+def idempotency_key(request: Request) -> str | None:
+    keys = request.headers.getlist("Idempotency-Key")
+    if not keys:
+        return None
+    if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
+        raise InvalidInput("Idempotency-Key must be one text of 1 to 255 visible ASCII characters")
+    return str(keys[0])
+
+
+def prefer_wait(request: Request) -> float | None:
+    """Seconds of `Prefer: wait=N` (RFC 7240), at most 60; None when not asked for."""
+    prefer = request.headers.get("Prefer")
+    if prefer is None or (found := _WAIT.search(prefer)) is None:
+        return None
+    if not _SECONDS.fullmatch(found[1]):
+        raise InvalidInput("Prefer: wait must be a number of seconds")
+    return min(float(found[1]), MAX_WAIT)

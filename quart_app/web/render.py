@@ -1,0 +1,155 @@
+"""Rows as the JSON of the API: RFC 3339 times, documents embedded as they were stored."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any, Final
+
+import msgspec
+from quart import Response
+
+from quart_app.core.task import ErrorRecord, Event, StepRecord, Task
+
+NULL: Final = msgspec.Raw(b"null")
+_encode: Final = msgspec.json.Encoder().encode
+_UTC: Final = datetime.timezone.utc
+
+
+def moment(at: int | None) -> str | None:
+    if at is None:
+        return None
+    text = datetime.datetime.fromtimestamp(at // 1000, _UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{at % 1000:03d}Z"
+
+
+def answer(document: Any, status: int = 200) -> Response:
+    return Response(_encode(document), status, content_type="application/json")
+
+
+def etag(task: Task) -> str:
+    return f'"{task.version}"'
+
+
+def raw(text: str | None) -> msgspec.Raw:
+    return NULL if text is None else msgspec.Raw(text.encode())
+
+
+def urls(task_id: str, prefix: str) -> dict[str, str]:
+    return {"status_url": f"{prefix}/tasks/{task_id}", "events_url": f"{prefix}/tasks/{task_id}/events"}
+
+
+def task(row: Task, prefix: str, documents: bool = True) -> dict[str, Any]:
+    """The task as clients see it; without `args` and `result` in plain listings."""
+    view: dict[str, Any] = {
+        "task_id": row.id,
+        "kind": row.kind,
+        "queue": row.queue,
+        "status": row.status,
+        "priority": row.priority,
+        "attempt": row.attempt,
+        "max_attempts": row.max_attempts,
+        "crashes": row.crashes,
+        "created_at": moment(row.created_at),
+        "run_at": moment(row.run_at),
+        "started_at": moment(row.started_at),
+        "completed_at": moment(row.completed_at),
+        "progress": _progress(row),
+        "error": _error(row),
+        "waiting_for": row.waiting_for,
+        "tags": raw(row.tags) if row.tags else [],
+        "owner": row.owner or None,
+        "version": row.version,
+        "status_url": f"{prefix}/tasks/{row.id}",
+        "events_url": f"{prefix}/tasks/{row.id}/events",
+    }
+    if documents:
+        view["args"] = raw(row.args)
+        view["result"] = raw(row.result)
+    return view
+
+
+def _progress(row: Task) -> dict[str, Any] | None:
+    if row.done is None and row.total is None and row.message is None:
+        return None
+    percent = None
+    if row.done is not None and row.total:
+        percent = round(min(max(100 * row.done / row.total, 0.0), 100.0), 1)
+    return {"done": number(row.done), "total": number(row.total), "percent": percent, "message": row.message}
+
+
+def number(value: float | None) -> float | int | None:
+    return int(value) if value is not None and value.is_integer() and abs(value) < 2**53 else value
+
+
+def _error(row: Task) -> dict[str, Any] | None:
+    if row.error_type is None:
+        return None
+    return {
+        "type": row.error_type,
+        "message": row.error_message,
+        "attempt": row.error_attempt,
+        "retryable": bool(row.error_retryable),
+    }
+
+
+def history(events: list[Event], steps: list[StepRecord], errors: list[ErrorRecord]) -> dict[str, Any]:
+    return {
+        "attempts": _attempts(events, errors),
+        "steps": [
+            {"name": step.name, "output": raw(step.output), "attempt": step.attempt, "at": moment(step.at)}
+            for step in steps
+        ],
+        "events": [event(one) for one in events],
+        "logs": [
+            {"seq": one.seq, "at": moment(one.at), "attempt": one.attempt, **msgspec.json.decode(one.data or "{}")}
+            for one in events
+            if one.name == "log"
+        ],
+    }
+
+
+def event(one: Event) -> dict[str, Any]:
+    return {
+        "event": one.name,
+        "task_id": one.task_id,
+        "seq": one.seq,
+        "at": moment(one.at),
+        "status": one.status,
+        "cause": one.cause,
+        "attempt": one.attempt,
+        "data": raw(one.data) if one.data is not None else {},
+    }
+
+
+def _attempts(events: list[Event], errors: list[ErrorRecord]) -> list[dict[str, Any]]:
+    """One entry a run: its claim, how it ended, its error. The fence counts claims, so it pairs them with errors."""
+    by_fence = {error.fence: error for error in errors}
+    attempts: list[dict[str, Any]] = []
+    for one in events:
+        if one.name != "status":
+            continue
+        if one.cause == "claim":
+            error = by_fence.get(len(attempts) + 1)
+            attempts.append(
+                {
+                    "attempt": one.attempt,
+                    "started_at": moment(one.at),
+                    "ended_at": None,
+                    "outcome": None,
+                    "error": _described(error) if error is not None else None,
+                }
+            )
+        elif attempts and attempts[-1]["outcome"] is None and one.cause != "cancel_requested":
+            attempts[-1] |= {"ended_at": moment(one.at), "outcome": one.cause}
+    return attempts
+
+
+def _described(error: ErrorRecord) -> dict[str, Any]:
+    return {
+        "type": error.type,
+        "message": error.message,
+        "attempt": error.attempt,
+        "retryable": bool(error.retryable),
+        "at": moment(error.at),
+        "traceback": error.traceback,
+    }
