@@ -27,7 +27,7 @@ class _Format(logging.Formatter):
     """`time level task logger message`: one line a record, whatever it holds."""
 
     def format(self, record: logging.LogRecord) -> str:
-        at = datetime.datetime.fromtimestamp(record.created, datetime.timezone.utc)
+        at = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
         task = getattr(record, "task_id", "") or "-"
         fields = "".join(f" {key}={value!r}" for key, value in (getattr(record, "fields", None) or {}).items())
         text = f"{record.getMessage()}{fields}"
@@ -96,7 +96,9 @@ def setup(settings: Settings) -> None:
     targets: list[logging.Handler] = [_Console(sys.stderr)]
     try:
         settings.log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        targets.append(_File(settings.log_path, maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8", errors="replace"))
+        targets.append(
+            _File(settings.log_path, maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8", errors="replace")
+        )
     except OSError as error:
         raise ConfigError(f"QUART_APP_LOG_FILE: cannot write {settings.log_path}: {error.strerror}") from error
     root = logging.getLogger()

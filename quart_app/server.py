@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,10 @@ def run(settings: Settings, bind: str | None, config_file: str | None) -> None:
 async def _serve(app: Any, config: Config) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    import signal
-
     for number in (signal.SIGTERM, signal.SIGINT):
         # Installed before the app's own handler, which calls this one after it has begun the drain.
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping.set))
-    await hypercorn_serve(app, config, shutdown_trigger=stopping.wait)  # type: ignore[arg-type]
+    await hypercorn_serve(app, config, shutdown_trigger=stopping.wait)
 
 
 def _config(settings: Settings, bind: str | None, config_file: str | None) -> Config:
@@ -49,7 +47,3 @@ def _config(settings: Settings, bind: str | None, config_file: str | None) -> Co
     elif not path.exists():
         config.bind = [DEFAULT_BIND]
     return config
-
-
-if __name__ == "__main__":
-    sys.exit("use python -m quart_app")

@@ -82,6 +82,9 @@ class TaskService:
         self.cancel_run: Callable[[str], None] = lambda task_id: None
         """Set by the runtime: delivers a recorded cancel to the run."""
 
+    def now(self) -> int:
+        return self._clock.now()
+
     # --- creating
 
     async def enqueue(self, requests: Sequence[TaskRequest]) -> list[Enqueued]:
@@ -214,7 +217,9 @@ class TaskService:
     async def counts(self) -> list[Count]:
         return await self._store.counts()
 
-    async def history(self, task_id: str, owner: str | None = None) -> tuple[list[Event], list[StepRecord], list[ErrorRecord]]:
+    async def history(
+        self, task_id: str, owner: str | None = None
+    ) -> tuple[list[Event], list[StepRecord], list[ErrorRecord]]:
         """Events, steps and errors of a task, oldest first. Raises TaskNotFound."""
         await self.get(task_id, owner)
         return (
@@ -246,7 +251,9 @@ class TaskService:
         """A person's retry. Raises TaskNotFound, WrongState unless the task failed or was cancelled."""
         task = await self.get(task_id, owner)
         if not await self._store.rerun(task_id, restart, self._clock.now()):
-            raise WrongState(f"only a failed or cancelled task can be retried, this one is {await self._status(task)}", task.status)
+            raise WrongState(
+                f"only a failed or cancelled task can be retried, this one is {await self._status(task)}", task.status
+            )
 
     async def delete(self, task_id: str, owner: str | None = None) -> None:
         """Raises TaskNotFound, WrongState unless the task has ended."""

@@ -100,7 +100,7 @@ def _convert(key: str, name: str, text: str) -> Any:
         value = msgspec.convert(text.strip(), _TYPES[name], strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{key}: {error} (it is {text[:80]!r})") from None
-    if value is None or isinstance(value, float) and value != value:
+    if value is None or (isinstance(value, float) and value != value):
         raise ConfigError(f"{key}: is not a number")
     return value
 

@@ -21,7 +21,7 @@ MAX_DIGITS: Final = 1000
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _ESCAPED_NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
-_LONG_NUMBER: Final = re.compile(r"[0-9]{%d}" % (MAX_DIGITS + 1))
+_LONG_NUMBER: Final = re.compile(f"[0-9]{{{MAX_DIGITS + 1}}}")
 
 
 class NotJson(Exception):  # noqa: N818 - the name of the error a task ends with
@@ -49,7 +49,7 @@ def decode(data: bytes, max_nodes: int = MAX_NODES) -> Any:
 def encode(value: Any) -> str:
     """JSON text of what a handler returned. NUL and lone surrogates become U+FFFD. Raises NotJson."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_convert)
+        text = _ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise NotJson(_reason(error)) from None
     if "\\u0000" in text:
@@ -68,12 +68,12 @@ def clean(text: str, limit: int) -> str:
 
 def loads(text: str) -> Any:
     """Read back what `encode` or a checked client wrote."""
-    return json.loads(text)
+    return msgspec.json.decode(text)
 
 
 def compact(value: Any) -> str:
     """JSON text of a value that `decode` accepted."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return msgspec.json.encode(value).decode()
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -107,6 +107,17 @@ _DECODER: Final = json.JSONDecoder(
 )
 
 
+def _convert(value: Any) -> Any:
+    """What a Python developer expects to have a JSON form, beyond what `json` knows."""
+    if isinstance(value, _KNOWN) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
+        return msgspec.to_builtins(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+_KNOWN: Final = (msgspec.Struct, datetime.datetime, datetime.date, datetime.time, uuid.UUID, enum.Enum)
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_convert)
+
+
 def _check(root: Any, max_nodes: int) -> None:
     nodes = 0
     level: list[Any] = [root]
@@ -128,15 +139,6 @@ def _check(root: Any, max_nodes: int) -> None:
             return
         level = below
     raise InvalidInput(f"JSON nested deeper than {MAX_DEPTH} levels")
-
-
-def _convert(value: Any) -> Any:
-    """What a Python developer expects to have a JSON form, beyond what `json` knows."""
-    if isinstance(value, (msgspec.Struct, datetime.datetime, datetime.date, datetime.time, uuid.UUID, enum.Enum)) or (
-        dataclasses.is_dataclass(value) and not isinstance(value, type)
-    ):
-        return msgspec.to_builtins(value)
-    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def _reason(error: BaseException) -> str:

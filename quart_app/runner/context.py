@@ -187,7 +187,9 @@ class TaskContext:
 
     async def log(self, message: str, /, **fields: Any) -> None:
         """Add a line to the task's history (and the server's log)."""
-        data = encode_bounded({"message": codec.clean(str(message), MAX_MESSAGE), **({"fields": fields} if fields else {})}, 16_384)
+        data = encode_bounded(
+            {"message": codec.clean(str(message), MAX_MESSAGE), **({"fields": fields} if fields else {})}, 16_384
+        )
         self.logger.info("%s", message, extra={"fields": fields} if fields else None)
         landed = await insist(
             lambda: self._store.log(self._task.id, self._task.fence, data, self._clock.now()), self._clock

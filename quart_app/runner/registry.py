@@ -8,10 +8,10 @@ import inspect
 import re
 import sys
 import typing
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Final, Generic, Literal, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
@@ -60,7 +60,9 @@ class KindOptions(msgspec.Struct, frozen=True, kw_only=True):
 class TaskKind(Generic[P, R]):
     """A registered function: still callable, and `await kind.enqueue(…)` makes a durable task of the call."""
 
-    def __init__(self, name: str, function: Callable[..., Any], executor: Executor | None, options: KindOptions) -> None:
+    def __init__(
+        self, name: str, function: Callable[..., Any], executor: Executor | None, options: KindOptions
+    ) -> None:
         self.name = name
         self.function = function
         self.options = options
@@ -111,7 +113,6 @@ class TaskKind(Generic[P, R]):
         return {name: getattr(struct, field) for name, field in self.parameters}
 
 
-@overload
 def task(
     kind: str,
     *,
@@ -125,23 +126,7 @@ def task(
     priority: int = 0,
     retention: float | None = None,
     executor: Literal["process"] | None = None,
-) -> Callable[[Callable[P, Awaitable[R]]], TaskKind[P, Awaitable[R]]]: ...
-@overload
-def task(kind: str, **options: Any) -> Callable[[Callable[P, R]], TaskKind[P, R]]: ...
-def task(
-    kind: str,
-    *,
-    max_attempts: int = 1,
-    backoff: tuple[float, float, float] = (1.0, 2.0, 300.0),
-    retry_on: type[BaseException] | Errors | None = None,
-    no_retry_on: type[BaseException] | Errors = (),
-    timeout: float = 3600.0,
-    expires: float | None = None,
-    queue: str = DEFAULT_QUEUE,
-    priority: int = 0,
-    retention: float | None = None,
-    executor: Literal["process"] | None = None,
-) -> Any:
+) -> Callable[[Callable[P, R]], TaskKind[P, R]]:
     """Declare a kind of task.
 
     `async def` runs on the event loop, `def` in a thread, `executor="process"` in a child process that is killed at
@@ -162,7 +147,7 @@ def task(
     )
     _check_options(kind, options)
 
-    def declare(function: Callable[..., Any]) -> TaskKind[..., Any]:
+    def declare(function: Callable[P, R]) -> TaskKind[P, R]:
         return TaskKind(kind, function, executor, options)
 
     return declare

@@ -174,7 +174,9 @@ class Runner:
         except BaseException as error:
             return self._raised(kind, error)
 
-    async def _interrupt(self, run: Run, kind: TaskKind[..., Any], inner: asyncio.Task[Outcome | None]) -> Outcome | None:
+    async def _interrupt(
+        self, run: Run, kind: TaskKind[..., Any], inner: asyncio.Task[Outcome | None]
+    ) -> Outcome | None:
         """End a handler that has not ended by itself; one that will not is left behind and its slot freed."""
         if kind.executor != "thread":  # a thread cannot be cancelled; it sees ctx.cancelled
             inner.cancel()

@@ -39,7 +39,9 @@ def find(dialect: str) -> list[Migration]:
     package = Path(__file__).resolve().parents[1]
     for root in (package / "migrations", package.parent / "migrations"):
         if (root / dialect).is_dir():
-            return [_read(path, match) for path in sorted((root / dialect).iterdir()) if (match := _FILE.match(path.name))]
+            return [
+                _read(path, match) for path in sorted((root / dialect).iterdir()) if (match := _FILE.match(path.name))
+            ]
     raise ConfigError(f"no migrations for {dialect} are installed with quart_app")
 
 
@@ -74,11 +76,15 @@ def _check_contents(connection: sqlite3.Connection, path: Path, migrations: list
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise ConfigError(f"{path} belongs to another program")
     known = {migration.version: migration for migration in migrations}
-    for version, name, checksum in connection.execute("SELECT version, name, checksum FROM migrations ORDER BY version"):
+    for version, name, checksum in connection.execute(
+        "SELECT version, name, checksum FROM migrations ORDER BY version"
+    ):
         if version not in known:
             raise ConfigError(f"{path} has schema {version} ({name}), newer than this quart_app knows ({max(known)})")
         if known[version].checksum != checksum:
-            raise ConfigError(f"migration {version:04d}_{known[version].name}.sql was edited after it was applied to {path}")
+            raise ConfigError(
+                f"migration {version:04d}_{known[version].name}.sql was edited after it was applied to {path}"
+            )
     return False
 
 

@@ -23,7 +23,8 @@ from quart_app.core.task import (
     TaskFilter,
 )
 from quart_app.store.base import CancelAnswer, Listener
-from quart_app.store.sqlite import Answer, Call, Database, Params
+from quart_app.store.sqlite import Database
+from quart_app.store.transaction import Answer, Call
 
 MAX_GETS: Final = 200
 _ID_SLACK_MS: Final = 2_000  # how far an id's own time may lie from created_at (clock steps, the order of two calls)
@@ -42,7 +43,7 @@ class SqlStore:
     async def enqueue(self, tasks: Sequence[NewTask]) -> list[Enqueued]:
         keyed = [task for task in tasks if task.idempotency_key is not None]
         calls = [call for task in tasks for call in _enqueue_calls(task)]
-        finds = [Call("find_keys", _key_row(task), key=task.id) for task in keyed]
+        finds = [Call("find_keys", task, key=task.id) for task in keyed]
         before = len(calls)
 
         def existing(answer: Answer) -> dict[str, tuple[str, str, str | None]]:
@@ -128,7 +129,10 @@ class SqlStore:
         return await self._landed(task_id, calls, due_at=run_at)
 
     async def fail(self, task_id: str, fence: int, error: TaskError, now: int) -> bool:
-        calls = [Call("fail", {"id": task_id, "fence": fence, "at": now}, key=task_id), _error(task_id, fence, error, now)]
+        calls = [
+            Call("fail", {"id": task_id, "fence": fence, "at": now}, key=task_id),
+            _error(task_id, fence, error, now),
+        ]
         return await self._landed(task_id, calls)
 
     async def suspend(self, task_id: str, fence: int, waiting_for: str, now: int) -> bool:
@@ -140,7 +144,9 @@ class SqlStore:
         return await self._landed(task_id, [Call("release", row, key=task_id)], queue=queue)
 
     async def end_cancelled(self, task_id: str, fence: int, now: int) -> bool:
-        return await self._landed(task_id, [Call("end_cancelled", {"id": task_id, "fence": fence, "at": now}, key=task_id)])
+        return await self._landed(
+            task_id, [Call("end_cancelled", {"id": task_id, "fence": fence, "at": now}, key=task_id)]
+        )
 
     async def _landed(
         self, task_id: str, calls: list[Call], queue: str | None = None, due_at: int | None = None
@@ -238,7 +244,10 @@ class SqlStore:
         return await self._landed(task_id, [Call("crash_out", row, key=task_id), _error(task_id, fence, error, now)])
 
     async def prune(self, now: int, before: int | None, limit: int) -> int:
-        calls = [Call("prune_kept", params={"now": now, "limit": limit}), Call("prune_keys", params={"now": now, "limit": limit})]
+        calls = [
+            Call("prune_kept", params={"now": now, "limit": limit}),
+            Call("prune_keys", params={"now": now, "limit": limit}),
+        ]
         if before is not None:
             calls.append(Call("prune_old", params={"before": before, "limit": limit}))
         return sum(map(len, await self._db.write(calls)))
@@ -311,36 +320,14 @@ class SqlStore:
 
 
 def _enqueue_calls(task: NewTask) -> list[Call]:
-    row: dict[str, object] = {
-        "id": task.id,
-        "kind": task.kind,
-        "queue": task.queue,
-        "owner": task.owner,
-        "priority": task.priority,
-        "ready": int(task.ready),
-        "run_at": task.run_at,
-        "max_attempts": task.max_attempts,
-        "at": task.created_at,
-        "timeout_ms": task.timeout_ms,
-        "expires_at": task.expires_at,
-        "retention_ms": task.retention_ms,
-        "traceparent": task.traceparent,
-    }
-    calls = []
-    if task.tags:
-        row["tags"] = msgspec.json.encode(task.tags).decode()
-        calls.append(Call("put_tags", {"id": task.id, "tags": row["tags"]}))
+    calls = [Call("enqueue", task)]
+    if task.idempotency_key is not None:
+        calls = [Call("reserve_keys", task, params={"now": task.created_at}), Call("enqueue_keyed", task)]
     if task.args != "{}":
         calls.append(Call("put_args", {"id": task.id, "args": task.args}))
-    if task.idempotency_key is None:
-        return [Call("enqueue", row), *calls]
-    row["key"] = task.idempotency_key
-    reserve = {**_key_row(task), "fingerprint": task.fingerprint, "expires_at": task.key_expires_at}
-    return [Call("reserve_keys", reserve, params={"now": task.created_at}), Call("enqueue_keyed", row), *calls]
-
-
-def _key_row(task: NewTask) -> Params:
-    return {"id": task.id, "owner": task.owner, "key": task.idempotency_key}
+    if task.tags:
+        calls.append(Call("put_tags", {"id": task.id, "tags": task.tags}))
+    return calls
 
 
 def _enqueued(task: NewTask, found: tuple[str, str, str | None] | None) -> Enqueued:

@@ -13,21 +13,18 @@ import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 import aiosqlite
-import msgspec
 
 from quart_app.core.errors import StoreBroken, StoreClosed, StoreUnavailable
 from quart_app.store import statements
+from quart_app.store.transaction import TRANSACTION, Answer, Call, Params, Transaction, Write, WriterConnection
 
 log = logging.getLogger("quart_app.store")
-
-Row = tuple[Any, ...]
-Params = Mapping[str, object]
 
 MAX_WAITING: Final = 50_000  # rows handed to the writer and not yet written
 MAX_TURN: Final = 2_000  # rows in one transaction
@@ -39,44 +36,13 @@ _BROKEN: Final = frozenset(
 )
 
 
-class Call(msgspec.Struct, frozen=True):
-    """One statement of a write. Set-oriented ones carry one `row` and, when what they return or their exclusiveness
-    matters, the task's id as `key`; the others carry `params`."""
-
-    statement: str
-    row: Params | None = None
-    key: str | None = None
-    params: Params | None = None
-
-
-Answer = list[list[Row]]  # the rows each call of a write returned, in the order of the calls
-
-
-class _Write:
-    __slots__ = ("after", "calls", "check", "future", "size")
-
-    def __init__(
-        self,
-        calls: Sequence[Call],
-        check: Callable[[Answer], None] | None,
-        after: Callable[[Answer], None] | None,
-        future: asyncio.Future[Answer],
-    ) -> None:
-        self.calls = calls
-        self.check = check
-        self.after = after
-        self.future = future
-        self.size = len(calls)
-
-
 class Database:
     def __init__(self, path: Path, synchronous: str, on_broken: Callable[[str], None]) -> None:
         self._path = path
         self._synchronous = synchronous
         self._on_broken = on_broken
         self._statements = statements.load("sqlite")
-        self._encode = msgspec.json.Encoder().encode
-        self._waiting: deque[_Write] = deque()
+        self._waiting: deque[Write] = deque()
         self._waiting_rows = 0
         self._bell = asyncio.Event()
         self._closing = False
@@ -93,7 +59,9 @@ class Database:
     async def connect(self) -> aiosqlite.Connection:
         """Open the writing connection and set it up. Raises StoreBroken."""
         try:
-            self._writer = await aiosqlite.connect(self._path, isolation_level=None, cached_statements=256)
+            self._writer = await aiosqlite.connect(
+                self._path, isolation_level=None, cached_statements=256, factory=WriterConnection
+            )
         except sqlite3.Error as error:
             raise StoreBroken(f"cannot open {self._path}: {error}") from error
         try:
@@ -164,9 +132,9 @@ class Database:
             raise StoreClosed(self._broken or "the store is closing")
         if self._waiting_rows > MAX_WAITING:
             raise StoreUnavailable("too many writes are waiting")
-        write = _Write(calls, check, after, asyncio.get_running_loop().create_future())
+        write = Write(calls, check, after, asyncio.get_running_loop().create_future())
         self._waiting.append(write)
-        self._waiting_rows += write.size
+        self._waiting_rows += len(write.calls)
         self._bell.set()
         return await write.future
 
@@ -179,11 +147,11 @@ class Database:
             if self._closing:
                 return
 
-    def _take(self) -> list[_Write]:
+    def _take(self) -> list[Write]:
         """What goes into the next transaction. Of two writes with one key the second waits a turn: in a set statement
         the last of two entries for one row would win silently."""
-        taken: list[_Write] = []
-        deferred: list[_Write] = []
+        taken: list[Write] = []
+        deferred: list[Write] = []
         keys: set[str] = set()
         rows = 0
         while self._waiting and rows < MAX_TURN:
@@ -193,15 +161,16 @@ class Database:
                 deferred.append(write)
                 continue
             keys |= own
-            rows += write.size
+            rows += len(write.calls)
             taken.append(write)
         self._waiting.extendleft(reversed(deferred))
         self._waiting_rows -= rows
         return taken
 
-    async def _turn(self, writes: list[_Write]) -> None:
+    async def _turn(self, writes: list[Write]) -> None:
         try:
-            answers = await self._transact(writes)
+            transaction = Transaction(writes, self._statements)
+            await self._writer.execute_fetchall(TRANSACTION, transaction)
         except Exception as error:
             # The guilty write must fail alone: a constraint or a check fails the whole set.
             if len(writes) > 1 and not _is_storage_trouble(error):
@@ -212,8 +181,8 @@ class Database:
             return
         self._last_error = ""
         self.commits += 1
-        for write, answer in zip(writes, answers, strict=True):
-            self.rows += write.size
+        for write, answer in zip(writes, transaction.answers, strict=True):
+            self.rows += len(write.calls)
             if write.after is not None:
                 try:
                     write.after(answer)
@@ -222,73 +191,7 @@ class Database:
             if not write.future.done():
                 write.future.set_result(answer)
 
-    async def _transact(self, writes: list[_Write]) -> list[Answer]:
-        if len(writes) == 1 and len(writes[0].calls) == 1 and writes[0].check is None:
-            # A lone statement commits itself: BEGIN and COMMIT would be two more hops to the connection's thread.
-            call = writes[0].calls[0]
-            return [[await self._execute(call.statement, self._params([call]))]]
-        await self._writer.execute_fetchall("BEGIN IMMEDIATE")
-        try:
-            answers = await self._run_statements(writes)
-            for write, answer in zip(writes, answers, strict=True):
-                if write.check is not None:
-                    write.check(answer)
-            await self._writer.execute_fetchall("COMMIT")
-        except BaseException:
-            if self._writer.in_transaction:
-                await self._writer.execute_fetchall("ROLLBACK")
-            raise
-        return answers
-
-    async def _run_statements(self, writes: list[_Write]) -> list[Answer]:
-        """Run the statements in the order of the file, the rows of a set statement together, and hand each call
-        the rows returned for its key."""
-        sets: dict[str, list[tuple[Call, list[Row]]]] = {}
-        order: list[tuple[int, str, Call | None, list[Row]]] = []
-        answers: list[Answer] = []
-        for write in writes:
-            answer: Answer = []
-            for call in write.calls:
-                rows: list[Row] = []
-                answer.append(rows)
-                if call.row is None:
-                    order.append((self._statements[call.statement].order, call.statement, call, rows))
-                elif call.statement in sets:
-                    sets[call.statement].append((call, rows))
-                else:
-                    sets[call.statement] = [(call, rows)]
-                    order.append((self._statements[call.statement].order, call.statement, None, rows))
-            answers.append(answer)
-        order.sort(key=lambda entry: entry[0])
-        for _, statement, single, rows in order:
-            if single is not None:
-                rows.extend(await self._execute(statement, single.params or {}))
-                continue
-            members = sets[statement]
-            returned = await self._execute(statement, self._params([call for call, _ in members]))
-            if len(members) == 1:
-                members[0][1].extend(returned)
-                continue
-            by_key: dict[str, list[Row]] = {call.key: rows for call, rows in members if call.key is not None}
-            for row in returned:
-                if (target := by_key.get(row[0])) is not None:
-                    target.append(row)
-        return answers
-
-    def _params(self, calls: Sequence[Call]) -> Params:
-        if calls[0].row is None:
-            return calls[0].params or {}
-        rows = b",".join([self._encode(call.row) for call in calls])
-        params: dict[str, object] = {"rows": f"[{rows.decode()}]"}
-        if calls[0].params:
-            params.update(calls[0].params)
-        return params
-
-    async def _execute(self, statement: str, params: Params) -> list[Row]:
-        # Never `execute`: a statement with RETURNING is not committed until its last row is fetched.
-        return list(await self._writer.execute_fetchall(self._statements[statement].text, params))  # type: ignore[arg-type]
-
-    def _fail(self, writes: list[_Write], error: Exception) -> None:
+    def _fail(self, writes: list[Write], error: Exception) -> None:
         if _is_storage_trouble(error):
             self._last_error = str(error)
             if getattr(error, "sqlite_errorcode", 0) in _BROKEN:
@@ -307,14 +210,14 @@ class Database:
 
     # --- reading
 
-    async def read(self, text: str, params: Params) -> list[Row]:
+    async def read(self, text: str, params: Params) -> Iterable[Any]:
         """One SELECT of few rows found by an index. Raises StoreUnavailable."""
         try:
-            return list(await self._point_reader.execute_fetchall(text, params))  # type: ignore[arg-type]
+            return await self._point_reader.execute_fetchall(text, params)
         except (sqlite3.Error, ValueError) as error:  # ValueError: aiosqlite's word for a closed connection
             raise StoreUnavailable(f"the store cannot read: {error}") from error
 
-    async def scan(self, text: str, params: Params) -> list[Row]:
+    async def scan(self, text: str, params: Params) -> Iterable[Any]:
         """One SELECT that may walk many rows; aborted after a second, so that no snapshot holds the WAL for long.
         Raises StoreUnavailable."""
         scanner = min(self._scanners, key=lambda one: one.load)
@@ -351,12 +254,12 @@ class _Scanner:
     async def start(self) -> None:
         await self._connection.set_progress_handler(lambda: time.monotonic() > self._ends, 20_000)
 
-    async def run(self, text: str, params: Params) -> list[Row]:
+    async def run(self, text: str, params: Params) -> Iterable[Any]:
         self.load += 1
         try:
             async with self._lock:
                 self._ends = time.monotonic() + MAX_READ_SECONDS
-                return list(await self._connection.execute_fetchall(text, params))  # type: ignore[arg-type]
+                return await self._connection.execute_fetchall(text, params)
         finally:
             self.load -= 1
 

@@ -9,7 +9,7 @@
 
 -- name: reserve_keys
 INSERT INTO idempotency_keys (owner, key, task_id, fingerprint, expires_at)
-SELECT value->>'owner', value->>'key', value->>'id', value->>'fingerprint', value->>'expires_at'
+SELECT value->>'owner', value->>'idempotency_key', value->>'id', value->>'fingerprint', value->>'key_expires_at'
 FROM json_each(:rows) WHERE true
 ON CONFLICT (owner, key) DO UPDATE
   SET task_id = excluded.task_id, fingerprint = excluded.fingerprint, expires_at = excluded.expires_at
@@ -18,19 +18,21 @@ ON CONFLICT (owner, key) DO UPDATE
 -- name: enqueue
 INSERT INTO tasks (id, kind, queue, owner, status, cause, ready, priority, run_at, max_attempts, created_at, changed_at,
   expires_at, timeout_ms, retention_ms, tags, traceparent)
-SELECT value->>'id', value->>'kind', value->>'queue', value->>'owner', 'pending', 'enqueue', value->>'ready',
-  value->>'priority', value->>'run_at', value->>'max_attempts', value->>'at', value->>'at',
-  value->>'expires_at', value->>'timeout_ms', value->>'retention_ms', value->>'tags', value->>'traceparent'
+SELECT value->>'id', value->>'kind', value->>'queue', value->>'owner', 'pending', 'enqueue',
+  value->>'run_at' <= value->>'created_at', value->>'priority', value->>'run_at', value->>'max_attempts',
+  value->>'created_at', value->>'created_at', value->>'expires_at', value->>'timeout_ms', value->>'retention_ms',
+  nullif(value->>'tags', '[]'), value->>'traceparent'
 FROM json_each(:rows);
 
 -- name: enqueue_keyed
 INSERT INTO tasks (id, kind, queue, owner, status, cause, ready, priority, run_at, max_attempts, created_at, changed_at,
   expires_at, timeout_ms, retention_ms, tags, traceparent)
-SELECT value->>'id', value->>'kind', value->>'queue', value->>'owner', 'pending', 'enqueue', value->>'ready',
-  value->>'priority', value->>'run_at', value->>'max_attempts', value->>'at', value->>'at',
-  value->>'expires_at', value->>'timeout_ms', value->>'retention_ms', value->>'tags', value->>'traceparent'
+SELECT value->>'id', value->>'kind', value->>'queue', value->>'owner', 'pending', 'enqueue',
+  value->>'run_at' <= value->>'created_at', value->>'priority', value->>'run_at', value->>'max_attempts',
+  value->>'created_at', value->>'created_at', value->>'expires_at', value->>'timeout_ms', value->>'retention_ms',
+  nullif(value->>'tags', '[]'), value->>'traceparent'
 FROM json_each(:rows) JOIN idempotency_keys k
-  ON k.owner = value->>'owner' AND k.key = value->>'key' AND k.task_id = value->>'id';
+  ON k.owner = value->>'owner' AND k.key = value->>'idempotency_key' AND k.task_id = value->>'id';
 
 -- name: put_args
 INSERT INTO args (task, args)
@@ -44,7 +46,7 @@ WHERE true ON CONFLICT DO NOTHING;
 
 -- name: find_keys
 SELECT value->>'id', k.task_id, k.fingerprint, t.status
-FROM json_each(:rows) CROSS JOIN idempotency_keys k ON k.owner = value->>'owner' AND k.key = value->>'key'
+FROM json_each(:rows) CROSS JOIN idempotency_keys k ON k.owner = value->>'owner' AND k.key = value->>'idempotency_key'
   LEFT JOIN tasks t ON t.id = k.task_id;
 
 -- name: record_step

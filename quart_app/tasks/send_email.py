@@ -41,7 +41,7 @@ def compose(settings: Settings, message_id: str, to: str, subject: str, body: st
     message["From"] = settings.mail_from
     message["To"] = to
     message["Subject"] = subject
-    message["Date"] = datetime.datetime.now(datetime.timezone.utc)
+    message["Date"] = datetime.datetime.now(datetime.UTC)
     message["Message-ID"] = f"<{message_id}@{settings.mail_from.rpartition('@')[2]}>"
     message.set_content(body)
     return message
@@ -77,4 +77,4 @@ async def deliver(ctx: TaskContext, message: EmailMessage, to: str) -> str:
 
 
 def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

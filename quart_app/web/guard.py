@@ -16,34 +16,52 @@ _UNSAFE: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 def check(request: Request) -> None:
     """Raises Problem 400, 403 or 431."""
-    headers = request.scope["headers"]
-    size = 0
-    length = encoding = False
-    for name, value in headers:
-        size += len(name) + len(value)
-        length = length or name == b"content-length"
-        encoding = encoding or name == b"transfer-encoding"
-    if length and encoding:
+    found = fields(request)
+    if b"content-length" in found and b"transfer-encoding" in found:
         # RFC 9112, 6.3: the two together are how requests are smuggled past a proxy.
         close = {"Connection": "close"}
         raise Problem(400, "smuggling", "Bad Request", "Content-Length and Transfer-Encoding exclude each other", close)
-    if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
-        raise Problem(431, "headers-too-large", "Request Header Fields Too Large", headers={"Connection": "close"})
     if request.method in _UNSAFE and from_other_site(request):
         raise Problem(403, "cross-site", "Forbidden", "another site may not change anything here")
 
 
+def fields(request: Request) -> dict[bytes, bytes]:
+    """The header fields by lower-case name, read once a request (each look-up in `request.headers` walks them all).
+    A repeated field is joined with a comma (RFC 9110, 5.3). Raises Problem 431."""
+    found: dict[bytes, bytes] | None = request.scope.get("quart_app.fields")  # type: ignore[assignment]
+    if found is not None:
+        return found
+    found = {}
+    size = count = 0
+    for name, value in request.scope["headers"]:
+        size += len(name) + len(value)
+        count += 1
+        found[name] = found[name] + b", " + value if name in found else value
+    if count > MAX_HEADERS or size > MAX_HEADER_BYTES:
+        raise Problem(431, "headers-too-large", "Request Header Fields Too Large", headers={"Connection": "close"})
+    request.scope["quart_app.fields"] = found  # type: ignore[typeddict-unknown-key]
+    return found
+
+
+def field(request: Request, name: bytes) -> str | None:
+    """One header field as text."""
+    value = fields(request).get(name)
+    return value.decode("latin-1") if value is not None else None
+
+
 def from_other_site(request: Request) -> bool:
     """A browser says that another site's page caused this request (Fetch Metadata, or an Origin that is not ours)."""
-    if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+    found = fields(request)
+    if found.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin"):
         return True
-    origin = request.headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc != request.host
+    origin = found.get(b"origin")
+    return origin is not None and urlsplit(origin.decode("latin-1")).netloc != request.host
 
 
 def may_start_work(request: Request) -> bool:
     """GET routes of the examples start tasks: only for a person's own GET, never for HEAD, prefetch or another site."""
     if request.method != "GET" or from_other_site(request):
         return False
-    purpose = request.headers.get("Sec-Purpose", "") + request.headers.get("Purpose", "") + request.headers.get("X-Moz", "")
-    return "prefetch" not in purpose.lower() and "preview" not in purpose.lower()
+    found = fields(request)
+    purpose = b"".join(found.get(name, b"") for name in (b"sec-purpose", b"purpose", b"x-moz")).lower()
+    return b"prefetch" not in purpose and b"preview" not in purpose

@@ -4,66 +4,79 @@ from __future__ import annotations
 
 import os
 import platform
+import sqlite3
 from importlib import metadata
 from typing import Any
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
+import quart_app
 from quart_app.core.errors import StoreUnavailable
 from quart_app.core.task import STATUSES, Count
 from quart_app.web import parse, render
-from quart_app.web.door import door
+from quart_app.web.door import Door, this_request
 from quart_app.web.problems import problem
 
 
-async def health() -> Response:
-    """200 while the process serves. 503 when too many handlers ignore their cancel: a restart frees what they hold."""
-    runtime = door().runtime
-    if runtime is not None and not runtime.runner.healthy:
-        return problem(503, "unhealthy", "Unhealthy", "too many handlers ignore their cancel", status_text="unhealthy")
-    now = runtime.clock.now() if runtime is not None else None
-    return render.answer({"status": "healthy", "timestamp": render.moment(now)})
+class HealthViews:
+    def __init__(self, door: Door) -> None:
+        self._door = door
 
+    def blueprint(self) -> Blueprint:
+        made = Blueprint("quart_app_health", __name__)
+        made.add_url_rule("/health", "health", self.health)
+        made.add_url_rule("/ready", "ready", self.ready)
+        made.add_url_rule("/status", "status", self.status)
+        return made
 
-async def ready() -> Response:
-    runtime = door().runtime
-    reason = ""
-    if runtime is None or not runtime.recovered:
-        reason = "starting"
-    elif runtime.draining.is_set():
-        reason = "draining"
-    else:
-        try:
-            await runtime.service.store_health()
-        except StoreUnavailable as error:
-            reason = str(error)
-    if reason:
-        return problem(503, "not-ready", "Not ready", reason, headers={"Retry-After": "1"})
-    assert runtime is not None
-    return render.answer({"status": "ready", "timestamp": render.moment(runtime.clock.now())})
+    async def health(self) -> Response:
+        """200 while the process serves. 503 when too many handlers ignore their cancel: a restart frees what they hold."""
+        runtime = self._door.runtime
+        if runtime is not None and not runtime.runner.healthy:
+            return problem(
+                503, "unhealthy", "Unhealthy", "too many handlers ignore their cancel", status_text="unhealthy"
+            )
+        now = runtime.clock.now() if runtime is not None else None
+        return render.answer({"status": "healthy", "timestamp": render.moment(now)})
 
+    async def ready(self) -> Response:
+        runtime = self._door.runtime
+        reason = ""
+        if runtime is None or not runtime.recovered:
+            reason = "starting"
+        elif runtime.draining.is_set():
+            reason = "draining"
+        else:
+            try:
+                await runtime.service.store_health()
+            except StoreUnavailable as error:
+                reason = str(error)
+        if reason:
+            return problem(503, "not-ready", "Not ready", reason, headers={"Retry-After": "1"})
+        assert runtime is not None
+        return render.answer({"status": "ready", "timestamp": render.moment(runtime.clock.now())})
 
-async def status() -> Response:
-    parse.query(request, {})
-    service = door().service
-    runtime = door().runtime
-    assert runtime is not None
-    counts = await service.counts()
-    return render.answer(
-        {
-            "status": "draining" if runtime.draining.is_set() else "running",
-            "timestamp": render.moment(runtime.clock.now()),
-            "tasks": {name: sum(one.n for one in counts if one.status == name) for name in STATUSES},
-            "queues": _queues(counts),
-            "waiting": sum(one.n for one in counts if one.ready),
-            "slots": {"running": runtime.dispatcher.running, "total": runtime.settings.concurrency},
-            "abandoned_handlers": len(runtime.runner.abandoned),
-            "refused_writes": runtime.runner.refused_writes,
-            "uptime_seconds": round((runtime.clock.now() - runtime.started_at) / 1000, 1),
-            "versions": _versions(),
-            "worker_info": worker_info(),
-        }
-    )
+    async def status(self) -> Response:
+        parse.query(this_request(), {})
+        service = self._door.service
+        runtime = self._door.runtime
+        assert runtime is not None
+        counts = await service.counts()
+        return render.answer(
+            {
+                "status": "draining" if runtime.draining.is_set() else "running",
+                "timestamp": render.moment(runtime.clock.now()),
+                "tasks": {name: sum(one.n for one in counts if one.status == name) for name in STATUSES},
+                "queues": _queues(counts),
+                "waiting": sum(one.n for one in counts if one.ready),
+                "slots": {"running": runtime.dispatcher.running, "total": runtime.settings.concurrency},
+                "abandoned_handlers": len(runtime.runner.abandoned),
+                "refused_writes": runtime.runner.refused_writes,
+                "uptime_seconds": round((runtime.clock.now() - runtime.started_at) / 1000, 1),
+                "versions": _versions(),
+                "worker_info": worker_info(),
+            }
+        )
 
 
 def worker_info() -> dict[str, Any]:
@@ -82,21 +95,10 @@ def _queues(counts: list[Count]) -> dict[str, dict[str, int]]:
 
 
 def _versions() -> dict[str, str]:
-    import sqlite3
-
     names = ("quart", "hypercorn", "aiosqlite")
-    ours = __import__("quart_app").__version__
     return {
-        "quart_app": ours,
+        "quart_app": quart_app.__version__,
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         **{name: metadata.version(name) for name in names},
     }
-
-
-def blueprint() -> Blueprint:
-    made = Blueprint("quart_app_health", __name__)
-    made.add_url_rule("/health", "health", health)
-    made.add_url_rule("/ready", "ready", ready)
-    made.add_url_rule("/status", "status", status)
-    return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import re
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from quart import Request
 
 from quart_app.core import codec
 from quart_app.core.errors import InvalidInput
+from quart_app.web.guard import field
 from quart_app.web.problems import Problem
 
 T = TypeVar("T")
@@ -113,40 +115,53 @@ def query(request: Request, readers: Mapping[str, Reader], repeatable: str = "")
 
 
 async def json_body(request: Request, limit: int, max_nodes: int = codec.MAX_NODES) -> Any:
-    """The decoded body; None when there is none. Raises Problem 413, 415 and InvalidInput."""
-    data: bytes = await request.get_data(cache=False)
+    """The decoded body; None when there is none. Raises Problem 408, 413, 415 and InvalidInput."""
+    data = await _body(request)
     if not data:
         return None
     if len(data) > limit:
         raise Problem(413, "body-too-large", "Body too large", f"bodies are limited to {limit} bytes")
-    types = request.headers.getlist("Content-Type")
-    if len(types) != 1 or not _is_json(types[0]):
+    if not _is_json(field(request, b"content-type")):
         raise Problem(415, "not-json", "Unsupported Media Type", "send the body with Content-Type: application/json")
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if (field(request, b"content-encoding") or "identity").lower() != "identity":
         raise Problem(415, "encoded", "Unsupported Media Type", "bodies are taken without Content-Encoding")
     return codec.decode(data, max_nodes)
 
 
-def _is_json(content_type: str) -> bool:
-    if content_type == "application/json":
-        return True
+async def _body(request: Request) -> bytes:
+    # Not request.get_data(): its wait_for makes a task for each request.
+    if getattr(request.body, "complete", False):
+        return bytes(await request.body)
+    try:
+        async with asyncio.timeout(request.body_timeout):
+            return bytes(await request.body)
+    except TimeoutError:
+        raise Problem(408, "slow-body", "Request Timeout", "the body did not arrive in time") from None
+
+
+def _is_json(content_type: str | None) -> bool:
+    if content_type is None or content_type == "application/json":
+        return content_type is not None
     kind, _, rest = content_type.lower().partition(";")
     parameters = rest.replace(" ", "").replace('"', "")
     return kind.strip() == "application/json" and parameters in ("", "charset=utf-8")
 
 
 def idempotency_key(request: Request) -> str | None:
-    keys = request.headers.getlist("Idempotency-Key")
-    if not keys:
-        return None
-    if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
-        raise InvalidInput("Idempotency-Key must be one text of 1 to 255 visible ASCII characters")
-    return str(keys[0])
+    key = field(request, b"idempotency-key")
+    if key is not None:
+        check_key("Idempotency-Key", key)
+    return key
+
+
+def check_key(name: str, key: str) -> None:
+    if not _KEY.fullmatch(key):
+        raise InvalidInput(f"{name} must be one text of 1 to 255 visible ASCII characters")
 
 
 def prefer_wait(request: Request) -> float | None:
     """Seconds of `Prefer: wait=N` (RFC 7240), at most 60; None when not asked for."""
-    prefer = request.headers.get("Prefer")
+    prefer = field(request, b"prefer")
     if prefer is None or (found := _WAIT.search(prefer)) is None:
         return None
     if not _SECONDS.fullmatch(found[1]):

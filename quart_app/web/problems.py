@@ -138,5 +138,3 @@ async def _unexpected(error: Exception) -> Response:
     number = secrets.token_hex(6)
     log.error("error %s while answering a request", number, exc_info=error)
     return problem(500, None, "Internal Server Error", f"error {number}; the server's log has the details", id=number)
-
-

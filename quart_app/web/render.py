@@ -8,11 +8,11 @@ from typing import Any, Final
 import msgspec
 from quart import Response
 
-from quart_app.core.task import ErrorRecord, Event, StepRecord, Task
+from quart_app.core.task import Enqueued, ErrorRecord, Event, StepRecord, Task
 
 NULL: Final = msgspec.Raw(b"null")
 _encode: Final = msgspec.json.Encoder().encode
-_UTC: Final = datetime.timezone.utc
+_UTC: Final = datetime.UTC
 
 
 def moment(at: int | None) -> str | None:
@@ -22,8 +22,33 @@ def moment(at: int | None) -> str | None:
     return f"{text}.{at % 1000:03d}Z"
 
 
-def answer(document: Any, status: int = 200) -> Response:
-    return Response(_encode(document), status, content_type="application/json")
+def answer(document: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    response = Response(_encode(document), status, headers, content_type="application/json")
+    # Small answers fit the socket's buffer: a time limit (one more task a request) would guard nothing.
+    response.timeout = None
+    return response
+
+
+def empty(status: int, headers: dict[str, str] | None = None) -> Response:
+    response = Response(b"", status, headers)
+    del response.headers["Content-Type"]
+    return response
+
+
+def created(made: Enqueued, message: str, prefix: str) -> Response:
+    """202 with the place to look."""
+    status_url = f"{prefix}/tasks/{made.id}"
+    document = {
+        "task_id": made.id,
+        "status": made.status,
+        "message": message,
+        "status_url": status_url,
+        "events_url": f"{status_url}/events",
+    }
+    headers = {"Location": status_url, "Retry-After": "1"}
+    if made.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return answer(document, 202, headers)
 
 
 def etag(task: Task) -> str:

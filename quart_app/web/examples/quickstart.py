@@ -5,32 +5,43 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
 from quart_app.core import codec
 from quart_app.core.errors import InvalidInput
 from quart_app.core.task import Task
-from quart_app.service import EnqueueOptions, TaskRequest
+from quart_app.service import TaskRequest
 from quart_app.web import parse, render
-from quart_app.web.door import door
+from quart_app.web.door import Door, this_request
 from quart_app.web.guard import may_start_work
 from quart_app.web.problems import Problem
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,1000}", re.ASCII)
 
 
-async def start(x: str, y: str) -> Response:
-    parse.query(request, {})
-    if not may_start_work(request):
-        raise Problem(403, "cross-site", "Forbidden", "only a GET of your own starts a task, no HEAD, prefetch or link")
-    asked = TaskRequest("add", {"x": _integer("x", x), "y": _integer("y", y)}, EnqueueOptions())
-    (made,) = await door().service.enqueue([asked])
-    return render.answer({"task_id": made.id, "status": "started", **render.urls(made.id, door().prefix)})
+class QuickstartViews:
+    def __init__(self, door: Door) -> None:
+        self._door = door
 
+    def blueprint(self) -> Blueprint:
+        made = Blueprint("quart_app_quickstart", __name__)
+        made.add_url_rule("/start/<x>/<y>", "start", self.start)
+        made.add_url_rule("/status/<task_id>", "status", self.status)
+        return made
 
-async def status(task_id: str) -> Response:
-    parse.query(request, {})
-    return render.answer(_simple(await door().service.get(task_id)))
+    async def start(self, x: str, y: str) -> Response:
+        request = this_request()
+        parse.query(request, {})
+        if not may_start_work(request):
+            detail = "only a GET of your own starts a task: no HEAD, no prefetch, no other site's link"
+            raise Problem(403, "cross-site", "Forbidden", detail)
+        asked = TaskRequest("add", {"x": _integer("x", x), "y": _integer("y", y)})
+        (made,) = await self._door.service.enqueue([asked])
+        return render.answer({"task_id": made.id, "status": "started", **render.urls(made.id, self._door.prefix)})
+
+    async def status(self, task_id: str) -> Response:
+        parse.query(this_request(), {})
+        return render.answer(_simple(await self._door.service.get(task_id)))
 
 
 def _simple(task: Task) -> dict[str, Any]:
@@ -49,10 +60,3 @@ def _integer(name: str, text: str) -> int:
     if not _INTEGER.fullmatch(text):
         raise InvalidInput(f"{name} must be an integer of up to {codec.MAX_DIGITS} digits")
     return int(text)
-
-
-def blueprint() -> Blueprint:
-    made = Blueprint("quart_app_quickstart", __name__)
-    made.add_url_rule("/start/<x>/<y>", "start", start)
-    made.add_url_rule("/status/<task_id>", "status", status)
-    return made

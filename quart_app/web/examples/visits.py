@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
-from quart_app.service import EnqueueOptions, TaskRequest
+from quart_app.service import TaskRequest
 from quart_app.web import render
-from quart_app.web.door import door
+from quart_app.web.door import Door, this_request
 from quart_app.web.guard import may_start_work
 from quart_app.web.health import worker_info
 
@@ -24,41 +24,42 @@ ENDPOINTS = {
 }
 
 
-async def root() -> Response:
-    return await _visit({"message": "Welcome to quart_app, a durable task service", "endpoints": ENDPOINTS})
+class VisitViews:
+    def __init__(self, door: Door) -> None:
+        self._door = door
 
+    def blueprint(self) -> Blueprint:
+        made = Blueprint("quart_app_visits", __name__)
+        made.add_url_rule("/", "root", self.root)
+        made.add_url_rule("/hello", "hello", self.hello)
+        return made
 
-async def hello() -> Response:
-    return await _visit({"message": "Hello, World!", "status": "success"})
+    async def root(self) -> Response:
+        return await self._visit({"message": "Welcome to quart_app, a durable task service", "endpoints": ENDPOINTS})
 
+    async def hello(self) -> Response:
+        return await self._visit({"message": "Hello, World!", "status": "success"})
 
-async def _visit(document: dict[str, Any]) -> Response:
-    if may_start_work(request):
-        args = {
-            "endpoint": request.path,
-            "ip": request.remote_addr,
-            "user_agent": _text(request.headers.get("User-Agent")),
-            "query": _text(request.query_string.decode("latin-1")),
-        }
-        asked = TaskRequest("request-audit", args, EnqueueOptions())
-        (made,) = await door().service.enqueue([asked])
-        document |= {
-            "request_uuid": made.id,
-            "note": "a background task audits this request; see its status_url and the log",
-            **render.urls(made.id, door().prefix),
-        }
-    else:
-        document |= {"request_uuid": None, "note": "nothing was started for this request"}
-    return render.answer({**document, "worker_info": worker_info()})
+    async def _visit(self, document: dict[str, Any]) -> Response:
+        request = this_request()
+        if may_start_work(request):
+            args = {
+                "endpoint": request.path,
+                "ip": request.remote_addr,
+                "user_agent": _text(request.headers.get("User-Agent")),
+                "query": _text(request.query_string.decode("latin-1")),
+            }
+            (made,) = await self._door.service.enqueue([TaskRequest("request-audit", args)])
+            document |= {
+                "request_uuid": made.id,
+                "note": "a background task audits this request; see its status_url and the log",
+                **render.urls(made.id, self._door.prefix),
+            }
+        else:
+            document |= {"request_uuid": None, "note": "nothing was started for this request"}
+        return render.answer({**document, "worker_info": worker_info()})
 
 
 def _text(value: str | None) -> str | None:
     """What a client sent, cut to a size that an audit needs, without what JSON text cannot hold."""
     return value[:2000].encode("utf-8", "replace").decode().replace("\x00", "\ufffd") if value is not None else None
-
-
-def blueprint() -> Blueprint:
-    made = Blueprint("quart_app_visits", __name__)
-    made.add_url_rule("/", "root", root)
-    made.add_url_rule("/hello", "hello", hello)
-    return made
