@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def _config(settings: Settings, bind: str | None, config_file: str | None) -> Co
         config = Config.from_toml(str(path)) if config_file or path.exists() else Config()
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
+    config.errorlog = logging.getLogger("quart_app.server")  # Hypercorn's own lines, written by our handlers
     wanted = bind or settings.bind
     if wanted:
         config.bind = [wanted]

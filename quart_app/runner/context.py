@@ -159,10 +159,7 @@ class TaskContext:
 
     async def progress(self, done: float | None = None, total: float | None = None, message: str | None = None) -> None:
         """Say how far the task is. Written at most five times a second; the last word is always written."""
-        checked = tuple(float(value) if value is not None else None for value in (done, total))
-        if any(value is not None and not abs(value) < 1e300 for value in checked):
-            raise ValueError("progress takes finite numbers")
-        self._progress = (*checked, codec.clean(message, 1000) if message is not None else None)  # type: ignore[assignment]
+        self._progress = (_number(done), _number(total), codec.clean(message, 1000) if message is not None else None)
         wait = self._progress_at + PROGRESS_INTERVAL - self._clock.monotonic()
         if wait <= 0:
             await self._write_progress()
@@ -251,6 +248,15 @@ class BlockingTaskContext:
     def _wait(self, coroutine: Any) -> Any:
         future: Future[Any] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         return future.result()
+
+
+def _number(value: float | None) -> float | None:
+    if value is None:
+        return None
+    number = float(value)
+    if not abs(number) < 1e300:
+        raise ValueError("progress takes finite numbers")
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
 def encode_bounded(value: Any, limit: int) -> str:

@@ -89,7 +89,7 @@ class SqlStore:
                 self._listener.task_changed(row[0])
 
         (rows,) = await self._db.write([call], after=after)
-        return [Claimed(*row) for row in rows]
+        return [Claimed(*row[:10], bool(row[10]), bool(row[11]), row[12]) for row in rows]
 
     async def steps(self, task_id: str) -> list[StepRecord]:
         rows = await self._db.read(self._db.text("steps"), {"id": task_id})
