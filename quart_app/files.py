@@ -27,7 +27,7 @@ class Files:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.rename(temporary, directory / name)
+            temporary.rename(directory / name)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

@@ -24,7 +24,7 @@ _ESCAPED_NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _LONG_NUMBER: Final = re.compile(f"[0-9]{{{MAX_DIGITS + 1}}}")
 
 
-class NotJson(Exception):  # noqa: N818 - the name of the error a task ends with
+class NotJson(Exception):
     """A handler's value has no JSON form (a set, bytes, NaN, a cycle, an integer of over 1000 digits)."""
 
 

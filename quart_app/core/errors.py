@@ -1,4 +1,4 @@
-"""The exception family. Every error a person can cause has one of these types; the web turns them into problem documents."""
+"""The exception family: every error a person can cause has one of these types."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class TaskFailed(QuartAppError):
     """Raised by `TaskHandle.result()` when the task ended `failed` or `cancelled`."""
 
 
-class Retry(Exception):  # noqa: N818 - the name users raise
+class Retry(Exception):
     """Raise in a handler to run the task again after `after` seconds (default: the kind's backoff).
 
     Counts as an attempt: when none is left, the task fails.
@@ -104,7 +104,7 @@ class Retry(Exception):  # noqa: N818 - the name users raise
         self.after = after
 
 
-class NonRetryable(Exception):  # noqa: N818 - the name users raise
+class NonRetryable(Exception):
     """Raise in a handler to end the task `failed` at once, whatever attempts are left."""
 
 

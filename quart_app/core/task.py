@@ -25,7 +25,7 @@ class TaskError(msgspec.Struct, frozen=True):
 
 
 class NewTask(msgspec.Struct, frozen=True, kw_only=True):
-    """A task about to be enqueued; every value is checked. `fingerprint` tells two uses of one idempotency key apart."""
+    """A task about to be enqueued; every value is checked. `fingerprint` tells two uses of one key apart."""
 
     id: str
     kind: str
@@ -72,9 +72,9 @@ class Claimed(msgspec.Struct, frozen=True):
     max_attempts: int
     crashes: int
     timeout_ms: int
+    traceparent: str | None
     cancel_requested: bool
     has_steps: bool
-    traceparent: str | None
 
 
 class Orphan(msgspec.Struct, frozen=True):

@@ -28,7 +28,7 @@ MAX_MESSAGE: Final = 4096
 PROGRESS_INTERVAL: Final = 0.2  # seconds between two commits of one task's progress
 
 
-class ResultTooLarge(Exception):  # noqa: N818 - the name of the error a task ends with
+class ResultTooLarge(Exception):
     """A result or a step's output is over QUART_APP_MAX_RESULT; write a file and return its name instead."""
 
 
@@ -230,10 +230,7 @@ class BlockingTaskContext:
         context._use(name)
         if name in context._recorded:
             return codec.loads(context._recorded[name])
-        if inspect.iscoroutinefunction(fn):
-            value = self._wait(fn(*args, **kwargs))
-        else:
-            value = fn(*args, **kwargs)
+        value = self._wait(fn(*args, **kwargs)) if inspect.iscoroutinefunction(fn) else fn(*args, **kwargs)
         return self._wait(context._record(name, value))
 
     def progress(self, done: float | None = None, total: float | None = None, message: str | None = None) -> None:

@@ -27,7 +27,7 @@ log = logging.getLogger("quart_app.runner")
 KILL_AFTER: Final = 2.0  # seconds between SIGTERM and SIGKILL
 
 
-class ChildDied(Exception):  # noqa: N818
+class ChildDied(Exception):
     """The child process ended without an answer: a signal, `os._exit`, out of memory."""
 
 

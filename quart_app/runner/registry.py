@@ -80,7 +80,7 @@ class TaskKind(Generic[P, R]):
         return f"<TaskKind {self.name}>"
 
     async def enqueue(self, **args: Any) -> Handle:
-        """Make a task of this call; it is on disk when this returns. Raises InvalidArgs, QueueFull, StoreUnavailable."""
+        """Make a task of this call, on disk when this returns. Raises InvalidArgs, QueueFull, StoreUnavailable."""
         return await self._bound().enqueue_kind(self.name, args, {})
 
     async def enqueue_with(self, options: Mapping[str, Any], /, **args: Any) -> Handle:

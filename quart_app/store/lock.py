@@ -38,9 +38,8 @@ class FileLock:
             holder = _read(descriptor)
             os.close(descriptor)
             who = f"process {holder.pid}" if holder is not None else "another process"
-            raise StoreBusy(
-                f"{who} already serves {self._path.with_suffix('')}; stop it first, or set QUART_APP_DATA_DIR"
-            )
+            database = self._path.with_suffix("")
+            raise StoreBusy(f"{who} already serves {database}; stop it first, or set QUART_APP_DATA_DIR") from None
         os.ftruncate(descriptor, 0)
         holder = Holder(pid=os.getpid(), boot_id=_boot_id(), started_at=time.time_ns() // 1_000_000)
         os.pwrite(descriptor, msgspec.json.encode(holder), 0)

@@ -89,7 +89,8 @@ class SqlStore:
                 self._listener.task_changed(row[0])
 
         (rows,) = await self._db.write([call], after=after)
-        return [Claimed(*row[:10], bool(row[10]), bool(row[11]), row[12]) for row in rows]
+        # SQLite has no booleans.
+        return [Claimed(*row[:-2], bool(row[-2]), bool(row[-1])) for row in rows]  # type: ignore[call-arg]
 
     async def steps(self, task_id: str) -> list[StepRecord]:
         rows = await self._db.read(self._db.text("steps"), {"id": task_id})

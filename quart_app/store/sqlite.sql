@@ -221,16 +221,16 @@ WHERE seq IN (SELECT seq FROM tasks
     AND (expires_at IS NULL OR expires_at > :now)
   ORDER BY priority DESC, run_at, seq LIMIT :limit)
 RETURNING id, fence, kind, coalesce((SELECT a.args FROM args a WHERE a.task = seq), '{}'), queue, owner, attempt,
-  max_attempts, crashes, timeout_ms, cancel_requested_at IS NOT NULL,
-  fence > 1 AND EXISTS (SELECT 1 FROM steps s WHERE s.task = seq), traceparent;
+  max_attempts, crashes, timeout_ms, traceparent, cancel_requested_at IS NOT NULL,
+  fence > 1 AND EXISTS (SELECT 1 FROM steps s WHERE s.task = seq);
 
 -- name: claim_suspect
 UPDATE tasks SET status = 'processing', cause = 'claim', version = version + 1, ready = 0, attempt = attempt + 1,
   fence = fence + 1, worker = :worker, started_at = max(:now, created_at), changed_at = :now, expires_at = NULL
 WHERE seq IN (SELECT seq FROM tasks WHERE status = 'pending' AND ready = 1 AND crashes >= 2 ORDER BY run_at, seq LIMIT 1)
 RETURNING id, fence, kind, coalesce((SELECT a.args FROM args a WHERE a.task = seq), '{}'), queue, owner, attempt,
-  max_attempts, crashes, timeout_ms, cancel_requested_at IS NOT NULL,
-  fence > 1 AND EXISTS (SELECT 1 FROM steps s WHERE s.task = seq), traceparent;
+  max_attempts, crashes, timeout_ms, traceparent, cancel_requested_at IS NOT NULL,
+  fence > 1 AND EXISTS (SELECT 1 FROM steps s WHERE s.task = seq);
 
 -- name: prune_old
 DELETE FROM tasks WHERE seq IN (SELECT seq FROM tasks

@@ -25,8 +25,8 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One statement of a write. Set-oriented ones carry one `row` (whatever encodes to a JSON object) and, when what they return or their exclusiveness
-    matters, the task's id as `key`; the others carry `params` alone."""
+    """One statement of a write. Set-oriented ones carry one `row` (whatever encodes to a JSON object) and, when what
+    they return or their exclusiveness matters, the task's id as `key`; the others carry `params` alone."""
 
     statement: str
     row: Params | msgspec.Struct | None = None

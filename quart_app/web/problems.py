@@ -46,7 +46,7 @@ _KNOWN: Final[tuple[tuple[type[QuartAppError], int, str, str | None], ...]] = (
 RETRY_AFTER: Final = {"queue-full": "5", "draining": "2", "store-unavailable": "2"}
 
 
-class Problem(Exception):  # noqa: N818
+class Problem(Exception):
     """Raise to answer with a problem document."""
 
     def __init__(
