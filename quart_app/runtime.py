@@ -208,12 +208,9 @@ class Runtime:
     async def close(self) -> None:
         """Give the running tasks what is left of their drain time, release them, close the store."""
         self.begin_drain()
-        while self.runner.runs and self.clock.monotonic() < self._drain_ends:
-            await asyncio.sleep(0.01)
+        await self.runner.wait_idle(self._drain_ends - self.clock.monotonic())
         self.runner.stop()
-        ends = self.clock.monotonic() + STOP_GRACE + 0.3
-        while self.runner.runs and self.clock.monotonic() < ends:
-            await asyncio.sleep(0.01)
+        await self.runner.wait_idle(STOP_GRACE + 0.3)
         for loop in self._loops:
             await loop.stop()
         await self.dispatcher.stop()

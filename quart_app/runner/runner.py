@@ -69,11 +69,13 @@ class Runner:
         self.runs: dict[str, Run] = {}
         self.abandoned: set[asyncio.Task[Any]] = set()
         self.refused_writes = 0
+        self._idle = asyncio.Event()
         self.on_free: Callable[[Claimed], None] = lambda task: None
 
     def prepare(self, task: Claimed) -> Run:
         """Register a claimed task, so that a cancel finds it before its first line has run."""
         run = self.runs[task.id] = Run(task)
+        self._idle.clear()
         return run
 
     def cancel(self, task_id: str) -> None:
@@ -85,6 +87,14 @@ class Runner:
         """The drain time is over: interrupt every run; their rows are released."""
         for run in list(self.runs.values()):
             run.interrupt("stop")
+
+    async def wait_idle(self, timeout: float) -> None:
+        """Until no task runs, at most `timeout` seconds."""
+        if self.runs:
+            try:
+                await asyncio.wait_for(self._idle.wait(), max(timeout, 0.0))
+            except TimeoutError:
+                pass
 
     @property
     def healthy(self) -> bool:
@@ -110,6 +120,8 @@ class Runner:
             log.exception("the runner itself failed", extra={"task_id": task.id})
         finally:
             self.runs.pop(task.id, None)
+            if not self.runs:
+                self._idle.set()
             self.on_free(task)
 
     # --- perform

@@ -33,9 +33,8 @@ class HealthViews:
         """200 while the process serves. 503 when too many handlers ignore their cancel: a restart frees what they hold."""
         runtime = self._door.runtime
         if runtime is not None and not runtime.runner.healthy:
-            return problem(
-                503, "unhealthy", "Unhealthy", "too many handlers ignore their cancel", status_text="unhealthy"
-            )
+            detail = "too many handlers ignore their cancel; restart it"
+            return problem(503, "unhealthy", "Unhealthy", detail)
         now = runtime.clock.now() if runtime is not None else None
         return render.answer({"status": "healthy", "timestamp": render.moment(now)})
 
