@@ -13,6 +13,7 @@ from quart import Quart
 
 from quart_app import settings as settings_module
 from quart_app.core.errors import StartupError
+from quart_app.loopwatch import LoopWatch
 from quart_app.runner.registry import Registry, TaskKind
 from quart_app.runtime import Runtime
 from quart_app.settings import Settings
@@ -39,8 +40,10 @@ def create_app(settings: Settings | None = None, standalone: bool = False) -> Qu
     app.config["BODY_TIMEOUT"] = 15
     app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"] = settings.drain_seconds
     problems.register(app)
-    door = QuartTasks(app, settings, standalone=standalone).door
-    for views in (VisitViews(door), QuickstartViews(door)):
+    app.before_request(_guard)
+    tasks = QuartTasks(settings=settings, standalone=standalone)
+    tasks.init_app(app, guarded=True)
+    for views in (VisitViews(tasks.door), QuickstartViews(tasks.door)):
         app.register_blueprint(views.blueprint())
     return app
 
@@ -64,16 +67,17 @@ class QuartTasks:
         if app is not None:
             self.init_app(app)
 
-    def init_app(self, app: Quart) -> None:
-        """Raises ConfigError."""
+    def init_app(self, app: Quart, guarded: bool = False) -> None:
+        """`guarded`: the app itself refuses ambiguous and cross-site requests. Raises ConfigError."""
         settings = self._settings or settings_module.load()
         self._app = app
         self.door = app.extensions[EXTENSION] = Door(settings, self._prefix)
         self._signals = Signals(settings.drain_seconds, self._standalone)
         for views in (TaskViews(self.door), HealthViews(self.door)):
             blueprint = views.blueprint()
-            blueprint.before_request(_guard)
-            problems.register(blueprint)
+            if not guarded:
+                blueprint.before_request(_guard)
+                problems.register(blueprint)
             app.register_blueprint(blueprint, url_prefix=self._prefix or None)
         app.before_serving(self._start)
         app.after_serving(self._stop)
@@ -96,12 +100,15 @@ class QuartTasks:
             raise
         self.door.runtime = runtime
         self._signals.install(runtime.begin_drain)
+        self._watch = LoopWatch(self._signals.hopeless)
+        self._watch.start()
         if self._standalone:
             _calm_collector()
 
     async def _stop(self) -> None:
         runtime, self.door.runtime = self.door.runtime, None
         if runtime is not None:
+            self._watch.stop()
             await runtime.close()
         self._signals.stopped()
 

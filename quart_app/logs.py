@@ -24,17 +24,18 @@ _sinks: list[_Sink] = []
 
 
 class _Format(logging.Formatter):
-    """`time level task logger message`: one line a record, whatever it holds."""
+    """`time level task logger message`: one line a record whatever it holds, then the lines of its traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
         task = getattr(record, "task_id", "") or "-"
         fields = "".join(f" {key}={value!r}" for key, value in (getattr(record, "fields", None) or {}).items())
         text = f"{record.getMessage()}{fields}"
-        if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
         head = f"{at:%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03d}Z {record.levelname} [{task}] {record.name}: "
-        return head + escape(text[:MAX_LINE])
+        trace = self.formatException(record.exc_info) if record.exc_info else getattr(record, "trace", "")
+        # Indented and marked, so that no line of a trace can pass for a line of the log.
+        below = "".join(f"\n    | {escape(line)}" for line in trace[-MAX_LINE:].splitlines())
+        return head + escape(text[:MAX_LINE]) + below
 
 
 def escape(text: str) -> str:

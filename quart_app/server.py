@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import signal
 from pathlib import Path
@@ -43,9 +44,25 @@ def _config(settings: Settings, bind: str | None, config_file: str | None) -> Co
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
     config.errorlog = logging.getLogger("quart_app.server")  # Hypercorn's own lines, written by our handlers
+    config.workers = 1  # Hypercorn's word for 0 when it is called from Python
     wanted = bind or settings.bind
     if wanted:
         config.bind = [wanted]
     elif not path.exists():
         config.bind = [DEFAULT_BIND]
+    if not settings.allow_anonymous and not all(_is_loopback(address) for address in config.bind):
+        raise ConfigError(
+            f"refusing to listen on {', '.join(config.bind)} without keys: anybody could start tasks; "
+            "listen on 127.0.0.1 behind a proxy, or set QUART_APP_ALLOW_ANONYMOUS=1"
+        )
     return config
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    if address.startswith("unix:") or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -40,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_body: Count = 1_048_576
     max_args: Count = 262_144
     max_result: Count = 1_048_576
+    allow_anonymous: Flag = 0
     smtp_url: Annotated[str, msgspec.Meta(pattern=r"^(smtps?://\S+)?$")] = ""
     mail_from: Annotated[str, msgspec.Meta(pattern=r"^[^\s@]+@[^\s@]+$")] = "quart-app@localhost"
     simulated_steps: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(,[0-9]+(\.[0-9]+)?)*$")] = "5,3"

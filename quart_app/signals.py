@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -16,13 +17,14 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
-from quart_app.core.errors import StartupError
+from quart_app.core.errors import StartupError, StoreBusy
 from quart_app.logs import flush
 
 log = logging.getLogger("quart_app")
 
 WATCHDOG: Final = 1.5  # seconds past the drain time
 CODE_STOPPED: Final = 0
+CODE_BLOCKED: Final = 70
 CODE_BROKEN: Final = 74
 
 
@@ -70,10 +72,16 @@ class Signals:
 
     def start_failed(self, error: StartupError) -> None:
         """One line and the exit code; in somebody else's process the error itself goes on."""
-        if self._standalone:
+        if not self._standalone:
+            return
+        if isinstance(error, StoreBusy) and multiprocessing.parent_process() is not None:
+            # A worker of a pre-forking server, which would start it again for ever: end the whole server.
+            sys.stderr.write(f"quart_app: {error} (SQLite is served by one process: ask the server for one worker)\n")
+            os.kill(os.getppid(), signal.SIGTERM)
+        else:
             sys.stderr.write(f"quart_app: {error}\n")
-            flush()
-            os._exit(error.exit_code)
+        flush()
+        os._exit(error.exit_code)
 
     def broken(self, reason: str) -> None:
         """The database is damaged or gone: nothing more can be promised."""
@@ -82,6 +90,13 @@ class Signals:
             sys.stderr.write(f"quart_app: the store is broken: {reason}\n")
             flush()
             os._exit(CODE_BROKEN)
+
+    def hopeless(self) -> None:
+        """The event loop has been blocked for a minute."""
+        if self._standalone:
+            sys.stderr.write("quart_app: the event loop was blocked for a minute; see the log for the place\n")
+            flush()
+            os._exit(CODE_BLOCKED)
 
     def stopped(self) -> None:
         """Everything is closed. After a signal end the process here: uvicorn would die of the signal, with its

@@ -7,7 +7,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from quart_app.clock import Clock
 from quart_app.core import codec
@@ -28,6 +28,9 @@ MAX_MESSAGE: Final = 4096
 PROGRESS_INTERVAL: Final = 0.2  # seconds between two commits of one task's progress
 
 
+T = TypeVar("T")
+
+
 class ResultTooLarge(Exception):
     """A result or a step's output is over QUART_APP_MAX_RESULT; write a file and return its name instead."""
 
@@ -45,12 +48,12 @@ class Doors(Protocol):
     def service(self) -> EnqueueDoor: ...
 
 
-async def insist(write: Callable[[], Awaitable[bool]], clock: Clock) -> bool:
-    """Repeat a write of a run until the store takes or refuses it: a full disk must cost time, not work."""
+async def insist(call: Callable[[], Awaitable[T]], clock: Clock) -> T:
+    """Repeat a call of a run until the store answers it: a full disk must cost time, not work. Raises StoreClosed."""
     pause = 0.05
     while True:
         try:
-            return await write()
+            return await call()
         except StoreClosed:
             raise
         except StoreUnavailable:
@@ -168,7 +171,10 @@ class TaskContext:
 
     async def _write_progress_later(self, wait: float) -> None:
         await self._clock.sleep(wait)
-        await self._write_progress()
+        try:
+            await self._write_progress()
+        except StoreClosed:
+            pass  # the process ends; progress is not worth a word
 
     async def _write_progress(self) -> None:
         if self._progress is None:
@@ -203,7 +209,8 @@ class TaskContext:
     # --- the runner's side
 
     async def load_steps(self) -> None:
-        self._recorded = {step.name: step.output for step in await self._store.steps(self._task.id)}
+        steps = await insist(lambda: self._store.steps(self._task.id), self._clock)
+        self._recorded = {step.name: step.output for step in steps}
 
     async def flush(self) -> None:
         """Write the last progress before the run's end is recorded."""

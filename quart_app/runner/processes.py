@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -59,9 +59,13 @@ class Processes:
         self._idle: list[_Child] = []
         self._all: set[_Child] = set()
 
-    async def run(self, kind: TaskKind[..., Any], task: Claimed, context: TaskContext) -> str:
-        """Run the handler in a child and return its result as JSON text. Raises ChildDied, ChildError."""
+    async def run(
+        self, kind: TaskKind[..., Any], task: Claimed, context: TaskContext, on_start: Callable[[], None]
+    ) -> str:
+        """Run the handler in a child, once one is free, and return its result as JSON text. Raises ChildDied,
+        ChildError."""
         async with self._slots:
+            on_start()
             child = self._idle.pop() if self._idle else await self._start()
             try:
                 answer = await self._converse(child, kind, task, context)

@@ -38,12 +38,13 @@ current_task: contextvars.ContextVar[str] = contextvars.ContextVar("quart_app_ta
 class Run:
     """One claimed task in this process. `interrupt` says why the handler must end; the first reason wins."""
 
-    __slots__ = ("context", "reason", "task", "verdict")
+    __slots__ = ("_timer", "context", "reason", "task", "verdict")
 
     def __init__(self, task: Claimed) -> None:
         self.task = task
         self.reason = ""
         self.context: TaskContext | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self.verdict: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def interrupt(self, reason: str) -> None:
@@ -53,6 +54,16 @@ class Run:
         if self.context is not None:
             self.context.cancelled = True
         self.verdict.set_result(None)
+
+    def arm(self) -> None:
+        """Start the time limit; by the monotonic clock, because a step of the wall clock must not end a run."""
+        self._timer = asyncio.get_running_loop().call_later(
+            min(self.task.timeout_ms / 1000, 10**7), self.interrupt, "timeout"
+        )
+
+    def disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
     def ended(self, _inner: object) -> None:
         if not self.verdict.done():
@@ -109,6 +120,11 @@ class Runner:
                 outcome = await self._perform(run)
             except asyncio.CancelledError:  # the server cancels its background tasks
                 outcome = Stopped()
+            except StoreUnavailable:
+                raise
+            except BaseException as error:  # a fault of ours must not leave the row `processing` for ever
+                log.exception("the runner itself failed", extra={"task_id": task.id})
+                outcome = Raised(TaskError("runner_error", _message(error), traceback=_traceback(error)), False)
             if outcome is not None and not await self._record(run, outcome):
                 self.refused_writes += 1
                 log.warning("run lost its claim; its end was not recorded", extra={"task_id": task.id})
@@ -143,15 +159,15 @@ class Runner:
             await context.load_steps()
         inner = asyncio.get_running_loop().create_task(self._handle(run, kind, context, args))
         inner.add_done_callback(run.ended)
-        # Not by the row's clock: a step of the wall clock must not end a run.
-        timer = asyncio.get_running_loop().call_later(min(task.timeout_ms / 1000, 10**7), run.interrupt, "timeout")
+        if kind.executor != "process":  # there the time runs from when a child is free
+            run.arm()
         try:
             await run.verdict
         except asyncio.CancelledError:
             run.reason = "stop"
             context.cancelled = True
         finally:
-            timer.cancel()
+            run.disarm()
         if inner.done() and run.reason != "stop":
             outcome = inner.result()
         else:
@@ -177,7 +193,7 @@ class Runner:
                     value.close()
                     raise TypeError("a `def` handler returned a coroutine; declare it `async def`")
             else:
-                return Succeeded(await self._processes.run(kind, run.task, context))
+                return Succeeded(await self._processes.run(kind, run.task, context, run.arm))
             return Succeeded(encode_bounded(value, self._doors.settings.max_result))
         except ClaimLost:
             self.refused_writes += 1

@@ -66,7 +66,7 @@ class Database:
             raise StoreBroken(f"cannot open {self._path}: {error}") from error
         try:
             for pragma in (
-                "busy_timeout = 5000",
+                "busy_timeout = 2000",  # a caller may wait for two turns, and is to be answered within five seconds
                 "journal_mode = WAL",
                 f"synchronous = {self._synchronous}",
                 "foreign_keys = ON",

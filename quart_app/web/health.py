@@ -30,7 +30,7 @@ class HealthViews:
         return made
 
     async def health(self) -> Response:
-        """200 while the process serves. 503 when too many handlers ignore their cancel: a restart frees what they hold."""
+        """200 while the process serves. 503 when too many handlers ignore their cancel: a restart frees them."""
         runtime = self._door.runtime
         if runtime is not None and not runtime.runner.healthy:
             detail = "too many handlers ignore their cancel; restart it"

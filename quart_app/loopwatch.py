@@ -1,0 +1,66 @@
+"""Notices a handler that blocks the event loop: names the place in the log, and ends the process when nothing moves
+for a minute (exit 70), so that a supervisor starts it again and the tasks go on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Final
+
+log = logging.getLogger("quart_app")
+
+TICK: Final = 0.25  # seconds
+STALLED: Final = 1.0
+HOPELESS: Final = 60.0
+
+
+class LoopWatch:
+    def __init__(self, on_hopeless: Callable[[], None]) -> None:
+        self._on_hopeless = on_hopeless
+        self._loop = asyncio.get_running_loop()
+        self._watched = threading.get_ident()
+        self._stopped = threading.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._ticked_at = 0.0
+
+    def start(self) -> None:
+        self._tick()
+        threading.Thread(target=self._watch, name="loop-watch", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tick(self) -> None:
+        self._ticked_at = time.monotonic()
+        self._timer = self._loop.call_later(TICK, self._tick)
+
+    def _watch(self) -> None:
+        told = False
+        looked_at = time.monotonic()
+        while not self._stopped.wait(TICK):
+            now = time.monotonic()
+            if now - looked_at > STALLED:
+                # This thread stood still as well (SIGSTOP, a suspended laptop): that is nobody's handler.
+                self._ticked_at = now
+            looked_at = now
+            stalled = now - self._ticked_at
+            if stalled < STALLED:
+                told = False
+            elif stalled > HOPELESS:
+                log.critical("the event loop has not moved for %.0f s; the process ends", stalled)
+                self._on_hopeless()
+                return
+            elif not told:
+                told = True
+                log.error("the event loop is blocked; it is here:", extra={"trace": self._where()})
+
+    def _where(self) -> str:
+        frame = sys._current_frames().get(self._watched)
+        return "".join(traceback.format_stack(frame, limit=12)) if frame is not None else "(unknown)"
