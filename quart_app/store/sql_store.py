@@ -10,6 +10,7 @@ import msgspec
 
 from quart_app.core.errors import IdempotencyConflict, KeyedTaskGone
 from quart_app.core.task import (
+    DEFAULT_QUEUE,
     Claimed,
     Count,
     Enqueued,
@@ -288,7 +289,8 @@ class SqlStore:
         for name in ("owner", "status", "kind", "queue", "created_after", "created_before", "before_seq"):
             if (value := getattr(wanted, name)) is not None:
                 params[name] = value
-                conditions.append(self._db.text(f"when_{name}"))
+                suffix = "default_queue" if name == "queue" and value == DEFAULT_QUEUE else name
+                conditions.append(self._db.text(f"when_{suffix}"))
         if wanted.tag is not None:
             params["tag"] = wanted.tag
             if wanted.before_seq is not None:
@@ -299,6 +301,7 @@ class SqlStore:
             params["created_before_id"] = _lowest_id(wanted.created_before + _ID_SLACK_MS)
         text = self._db.text("find_documents" if wanted.documents else "find")
         text = text.replace("{source}", self._db.text("source_tasks" if wanted.tag is None else "source_tagged"))
+        text = text.replace("{order}", "t.seq" if wanted.tag is None else "g.task")
         text = text.replace("{conditions}", " AND ".join(conditions) or "true")
         return [Task(*row) for row in await self._db.scan(text, params)]
 

@@ -5,7 +5,8 @@
 -- order of this file. Documents (args, results, outputs) are JSON text inside the JSON: `->>` would cut a raw text at
 -- a NUL and turn integers above 2^63 into floats.
 --
--- `+tasks.status` keeps the planner on the unique index of the id: without statistics it prefers an index on status.
+-- `+tasks.status` keeps the planner on the unique index of the id, INDEXED BY on the partial index made for the
+-- statement: without statistics it prefers the index on status.
 
 -- name: reserve_keys
 INSERT INTO idempotency_keys (owner, key, task_id, fingerprint, expires_at)
@@ -192,20 +193,21 @@ SELECT t.id, t.status, t.queue FROM json_each(:rows) CROSS JOIN tasks t ON t.id 
 -- name: expire_errors
 INSERT INTO errors (task, fence, attempt, at, type, message, retryable, traceback)
 SELECT seq, fence, attempt, :now, 'expired', 'it did not start before its time ran out', 0, NULL
-FROM tasks WHERE status = 'pending' AND expires_at IS NOT NULL AND expires_at <= :now ORDER BY expires_at, seq LIMIT :limit
+FROM tasks INDEXED BY tasks_expiring WHERE status = 'pending' AND expires_at IS NOT NULL AND expires_at <= :now
+ORDER BY expires_at, seq LIMIT :limit
 ON CONFLICT DO NOTHING;
 
 -- name: expire
 UPDATE tasks SET status = 'failed', cause = 'expire', version = version + 1, ready = 0, waiting_for = NULL,
   completed_at = :now, changed_at = :now
-WHERE seq IN (SELECT seq FROM tasks WHERE status = 'pending' AND expires_at IS NOT NULL AND expires_at <= :now
-  ORDER BY expires_at, seq LIMIT :limit)
+WHERE seq IN (SELECT seq FROM tasks INDEXED BY tasks_expiring
+  WHERE status = 'pending' AND expires_at IS NOT NULL AND expires_at <= :now ORDER BY expires_at, seq LIMIT :limit)
 RETURNING id;
 
 -- name: stage
 UPDATE tasks SET ready = 1
-WHERE seq IN (SELECT seq FROM tasks WHERE status = 'pending' AND ready = 0 AND waiting_for IS NULL AND run_at <= :now
-  ORDER BY run_at LIMIT :limit)
+WHERE seq IN (SELECT seq FROM tasks INDEXED BY tasks_delayed
+  WHERE status = 'pending' AND ready = 0 AND waiting_for IS NULL AND run_at <= :now ORDER BY run_at LIMIT :limit)
 RETURNING queue, crashes;
 
 -- name: unpark
@@ -216,7 +218,7 @@ RETURNING queue;
 -- name: claim
 UPDATE tasks SET status = 'processing', cause = 'claim', version = version + 1, ready = 0, attempt = attempt + 1,
   fence = fence + 1, worker = :worker, started_at = max(:now, created_at), changed_at = :now, expires_at = NULL
-WHERE seq IN (SELECT seq FROM tasks
+WHERE seq IN (SELECT seq FROM tasks INDEXED BY tasks_ready
   WHERE status = 'pending' AND ready = 1 AND crashes < 2 AND queue = :queue
     AND (expires_at IS NULL OR expires_at > :now)
   ORDER BY priority DESC, run_at, seq LIMIT :limit)
@@ -227,7 +229,8 @@ RETURNING id, fence, kind, coalesce((SELECT a.args FROM args a WHERE a.task = se
 -- name: claim_suspect
 UPDATE tasks SET status = 'processing', cause = 'claim', version = version + 1, ready = 0, attempt = attempt + 1,
   fence = fence + 1, worker = :worker, started_at = max(:now, created_at), changed_at = :now, expires_at = NULL
-WHERE seq IN (SELECT seq FROM tasks WHERE status = 'pending' AND ready = 1 AND crashes >= 2 ORDER BY run_at, seq LIMIT 1)
+WHERE seq IN (SELECT seq FROM tasks INDEXED BY tasks_suspects
+  WHERE status = 'pending' AND ready = 1 AND crashes >= 2 ORDER BY run_at, seq LIMIT 1)
 RETURNING id, fence, kind, coalesce((SELECT a.args FROM args a WHERE a.task = seq), '{}'), queue, owner, attempt,
   max_attempts, crashes, timeout_ms, traceparent, cancel_requested_at IS NOT NULL,
   fence > 1 AND EXISTS (SELECT 1 FROM steps s WHERE s.task = seq);
@@ -253,11 +256,11 @@ UPDATE probe SET n = (n + 1) % 1000000;
 
 -- name: orphans
 SELECT id, fence, crashes, cancel_requested_at IS NOT NULL
-FROM tasks WHERE status = 'processing' AND worker <> :worker ORDER BY worker, seq LIMIT :limit;
+FROM tasks INDEXED BY tasks_processing WHERE status = 'processing' AND worker <> :worker ORDER BY worker, seq LIMIT :limit;
 
 -- name: next_due
-SELECT (SELECT min(run_at) FROM tasks WHERE status = 'pending' AND ready = 0 AND waiting_for IS NULL),
-  (SELECT min(expires_at) FROM tasks WHERE status = 'pending' AND expires_at IS NOT NULL);
+SELECT (SELECT min(run_at) FROM tasks INDEXED BY tasks_delayed WHERE status = 'pending' AND ready = 0 AND waiting_for IS NULL),
+  (SELECT min(expires_at) FROM tasks INDEXED BY tasks_expiring WHERE status = 'pending' AND expires_at IS NOT NULL);
 
 -- name: counts
 SELECT queue, kind, status, ready, n FROM counters WHERE n > 0;
@@ -282,13 +285,13 @@ LEFT JOIN args a ON a.task = t.seq LEFT JOIN results r ON r.task = t.seq
 -- name: find
 SELECT {task_columns}, NULL, NULL, p.done, p.total, p.message, e.type, e.message, e.attempt, e.retryable
 FROM {source} {task_joins}
-WHERE {conditions} ORDER BY t.seq DESC LIMIT :limit;
+WHERE {conditions} ORDER BY {order} DESC LIMIT :limit;
 
 -- name: find_documents
 SELECT {task_columns}, coalesce(a.args, '{}'), r.result, p.done, p.total, p.message,
   e.type, e.message, e.attempt, e.retryable
 FROM {source} LEFT JOIN args a ON a.task = t.seq LEFT JOIN results r ON r.task = t.seq {task_joins}
-WHERE {conditions} ORDER BY t.seq DESC LIMIT :limit;
+WHERE {conditions} ORDER BY {order} DESC LIMIT :limit;
 
 -- name: source_tasks
 tasks t;
@@ -296,8 +299,9 @@ tasks t;
 -- name: source_tagged
 tags g CROSS JOIN tasks t ON t.seq = g.task AND g.tag = :tag;
 
+-- The two indexes leave out the common value; naming it lets the planner use them for the others.
 -- name: when_owner
-t.owner = :owner;
+t.owner = :owner AND t.owner <> '';
 
 -- name: when_status
 t.status = :status;
@@ -306,7 +310,10 @@ t.status = :status;
 t.kind = :kind;
 
 -- name: when_queue
-t.queue = :queue;
+t.queue = :queue AND t.queue <> 'default';
+
+-- name: when_default_queue
+t.queue = 'default';
 
 -- name: when_before_seq
 t.seq < :before_seq;
