@@ -75,7 +75,7 @@ class Database:
                 "wal_autocheckpoint = 1000",
                 "journal_size_limit = 67108864",
                 "temp_store = MEMORY",
-                "cache_size = -65536",
+                "cache_size = -16384",
             ):
                 await self._writer.execute_fetchall(f"PRAGMA {pragma}")
         except sqlite3.Error as error:
