@@ -28,6 +28,7 @@ from quart_app.store.sqlite import Database
 from quart_app.store.transaction import Answer, Call
 
 MAX_GETS: Final = 200
+INLINE: Final = 256  # characters of args and results that stay in the task's own row, see the migration
 _ID_SLACK_MS: Final = 2_000  # how far an id's own time may lie from created_at (clock steps, the order of two calls)
 
 
@@ -120,9 +121,11 @@ class SqlStore:
         return await self._landed(task_id, [Call("put_event", row, key=task_id)])
 
     async def complete(self, task_id: str, fence: int, result: str, now: int) -> bool:
-        calls = [Call("complete", {"id": task_id, "fence": fence, "at": now}, key=task_id)]
-        if result != "null":
-            calls.append(Call("put_result", {"id": task_id, "fence": fence, "result": result}))
+        if len(result) <= INLINE:
+            row = {"id": task_id, "fence": fence, "at": now, "result": result}
+            return await self._landed(task_id, [Call("complete", row, key=task_id)])
+        row = {"id": task_id, "fence": fence, "at": now}
+        calls = [Call("complete", row, key=task_id), Call("put_result", {**row, "result": result})]
         return await self._landed(task_id, calls)
 
     async def retry(self, task_id: str, fence: int, error: TaskError, run_at: int, now: int) -> bool:
@@ -327,7 +330,7 @@ def _enqueue_calls(task: NewTask) -> list[Call]:
     calls = [Call("enqueue", task)]
     if task.idempotency_key is not None:
         calls = [Call("reserve_keys", task, params={"now": task.created_at}), Call("enqueue_keyed", task)]
-    if task.args != "{}":
+    if len(task.args) > INLINE:
         calls.append(Call("put_args", {"id": task.id, "args": task.args}))
     if task.tags:
         calls.append(Call("put_tags", {"id": task.id, "tags": task.tags}))

@@ -18,20 +18,22 @@ ON CONFLICT (owner, key) DO UPDATE
 
 -- name: enqueue
 INSERT INTO tasks (id, kind, queue, owner, status, cause, ready, priority, run_at, max_attempts, created_at, changed_at,
-  expires_at, timeout_ms, retention_ms, tags, traceparent)
+  expires_at, timeout_ms, retention_ms, tags, traceparent, args)
 SELECT value->>'id', value->>'kind', value->>'queue', value->>'owner', 'pending', 'enqueue',
   value->>'run_at' <= value->>'created_at', value->>'priority', value->>'run_at', value->>'max_attempts',
   value->>'created_at', value->>'created_at', value->>'expires_at', value->>'timeout_ms', value->>'retention_ms',
-  nullif(value->>'tags', '[]'), value->>'traceparent'
+  nullif(value->>'tags', '[]'), value->>'traceparent',
+  CASE WHEN length(value->>'args') <= 256 THEN value->>'args' END
 FROM json_each(:rows);
 
 -- name: enqueue_keyed
 INSERT INTO tasks (id, kind, queue, owner, status, cause, ready, priority, run_at, max_attempts, created_at, changed_at,
-  expires_at, timeout_ms, retention_ms, tags, traceparent)
+  expires_at, timeout_ms, retention_ms, tags, traceparent, args)
 SELECT value->>'id', value->>'kind', value->>'queue', value->>'owner', 'pending', 'enqueue',
   value->>'run_at' <= value->>'created_at', value->>'priority', value->>'run_at', value->>'max_attempts',
   value->>'created_at', value->>'created_at', value->>'expires_at', value->>'timeout_ms', value->>'retention_ms',
-  nullif(value->>'tags', '[]'), value->>'traceparent'
+  nullif(value->>'tags', '[]'), value->>'traceparent',
+  CASE WHEN length(value->>'args') <= 256 THEN value->>'args' END
 FROM json_each(:rows) JOIN idempotency_keys k
   ON k.owner = value->>'owner' AND k.key = value->>'idempotency_key' AND k.task_id = value->>'id';
 
@@ -97,6 +99,7 @@ WHERE true ON CONFLICT DO NOTHING;
 
 -- name: complete
 UPDATE tasks SET status = 'completed', cause = 'complete', version = version + 1, worker = NULL, crashes = 0,
+  result = value->>'result',
   completed_at = max(value->>'at', started_at), changed_at = value->>'at'
 FROM json_each(:rows)
 WHERE tasks.id = value->>'id' AND tasks.fence = value->>'fence' AND +tasks.status = 'processing'
@@ -222,7 +225,7 @@ WHERE seq IN (SELECT seq FROM tasks INDEXED BY tasks_ready
   WHERE status = 'pending' AND ready = 1 AND crashes < 2 AND queue = :queue
     AND (expires_at IS NULL OR expires_at > :now)
   ORDER BY priority DESC, run_at, seq LIMIT :limit)
-RETURNING id, fence, kind, coalesce((SELECT a.args FROM args a WHERE a.task = seq), '{}'), queue, owner, attempt,
+RETURNING id, fence, kind, coalesce(args, (SELECT a.args FROM args a WHERE a.task = seq)), queue, owner, attempt,
   max_attempts, crashes, timeout_ms, traceparent, cancel_requested_at IS NOT NULL,
   fence > 1 AND EXISTS (SELECT 1 FROM steps s WHERE s.task = seq);
 
@@ -231,7 +234,7 @@ UPDATE tasks SET status = 'processing', cause = 'claim', version = version + 1, 
   fence = fence + 1, worker = :worker, started_at = max(:now, created_at), changed_at = :now, expires_at = NULL
 WHERE seq IN (SELECT seq FROM tasks INDEXED BY tasks_suspects
   WHERE status = 'pending' AND ready = 1 AND crashes >= 2 ORDER BY run_at, seq LIMIT 1)
-RETURNING id, fence, kind, coalesce((SELECT a.args FROM args a WHERE a.task = seq), '{}'), queue, owner, attempt,
+RETURNING id, fence, kind, coalesce(args, (SELECT a.args FROM args a WHERE a.task = seq)), queue, owner, attempt,
   max_attempts, crashes, timeout_ms, traceparent, cancel_requested_at IS NOT NULL,
   fence > 1 AND EXISTS (SELECT 1 FROM steps s WHERE s.task = seq);
 
@@ -276,7 +279,7 @@ LEFT JOIN errors e ON t.status <> 'completed' AND t.attempt + t.crashes > 0 AND 
   AND e.fence = (SELECT max(x.fence) FROM errors x WHERE x.task = t.seq);
 
 -- name: get
-SELECT {task_columns}, coalesce(a.args, '{}'), r.result, p.done, p.total, p.message,
+SELECT {task_columns}, coalesce(t.args, a.args), coalesce(t.result, r.result), p.done, p.total, p.message,
   e.type, e.message, e.attempt, e.retryable
 FROM json_each(:ids) i CROSS JOIN tasks t ON t.id = i.value
 LEFT JOIN args a ON a.task = t.seq LEFT JOIN results r ON r.task = t.seq
@@ -288,7 +291,7 @@ FROM {source} {task_joins}
 WHERE {conditions} ORDER BY {order} DESC LIMIT :limit;
 
 -- name: find_documents
-SELECT {task_columns}, coalesce(a.args, '{}'), r.result, p.done, p.total, p.message,
+SELECT {task_columns}, coalesce(t.args, a.args), coalesce(t.result, r.result), p.done, p.total, p.message,
   e.type, e.message, e.attempt, e.retryable
 FROM {source} LEFT JOIN args a ON a.task = t.seq LEFT JOIN results r ON r.task = t.seq {task_joins}
 WHERE {conditions} ORDER BY {order} DESC LIMIT :limit;
