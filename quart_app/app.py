@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import sys
@@ -35,6 +36,7 @@ def create_app(settings: Settings | None = None, standalone: bool = False) -> Qu
     settings = settings or settings_module.load()
     app = Quart("quart_app")
     app.request_class = BoundedRequest
+    app.url_map.merge_slashes = False  # a redirect would repeat whatever Host the client named
     app.session_interface = NoSessions()  # type: ignore[assignment]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     app.config["BODY_TIMEOUT"] = 15
@@ -100,15 +102,22 @@ class QuartTasks:
             raise
         self.door.runtime = runtime
         self._signals.install(runtime.begin_drain)
+        # A stop without a signal (a reload, somebody else's server): Quart says so here, before it cancels anything.
+        self._shutdown = asyncio.create_task(self._await_shutdown(runtime), name="shutdown")
         self._watch = LoopWatch(self._signals.hopeless)
         self._watch.start()
         if self._standalone:
             _calm_collector()
 
+    async def _await_shutdown(self, runtime: Runtime) -> None:
+        await self._app.shutdown_event.wait()  # type: ignore[attr-defined, unused-ignore]
+        runtime.begin_drain()
+
     async def _stop(self) -> None:
         runtime, self.door.runtime = self.door.runtime, None
         if runtime is not None:
             self._watch.stop()
+            self._shutdown.cancel()
             await runtime.close()
         self._signals.stopped()
 

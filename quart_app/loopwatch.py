@@ -51,6 +51,11 @@ class LoopWatch:
                 self._ticked_at = now
             looked_at = now
             stalled = now - self._ticked_at
+            if stalled > STALLED and not self._loop.is_running():
+                # A SystemExit in some callback, or a server that could not listen: nobody runs the loop any more.
+                log.critical("the event loop has ended without a stop; the process ends")
+                self._on_hopeless()
+                return
             if stalled < STALLED:
                 told = False
             elif stalled > HOPELESS:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import secrets
-import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -124,14 +123,12 @@ class Runtime:
             os.umask(umask)
         try:
             if not new and path.stat().st_size <= QUICK_CHECK_BYTES:
-                await self._quick_check(connection)
+                await self._db.quick_check()
             self._applied = await migrate.apply(connection, migrations, self.clock.now())
             if new:
                 _sync_folder(path.parent)
-        except BaseException as error:
+        except BaseException:
             await self._db.close()
-            if isinstance(error, sqlite3.Error):
-                raise StoreBroken(f"cannot use {path}: {error}") from error
             raise
         if self._applied:
             log.info("applied migrations: %s", ", ".join(self._applied))
@@ -139,12 +136,6 @@ class Runtime:
             log.warning("QUART_APP_SYNCHRONOUS=NORMAL: a power cut may lose the last moments")
         status = path.stat()
         self._identity = (status.st_dev, status.st_ino)
-
-    async def _quick_check(self, connection: Any) -> None:
-        ((answer,),) = await connection.execute_fetchall("PRAGMA quick_check(1)")
-        if answer != "ok":
-            hint = "`python -m quart_app restore FILE` puts a backup in its place"
-            raise StoreBroken(f"{self.settings.database_path} is damaged: {answer}; {hint}")
 
     def _wire(self) -> None:
         settings = self.settings
@@ -198,7 +189,7 @@ class Runtime:
             self.draining.set()
             self._drain_ends = self.clock.monotonic() + self.settings.drain_seconds
             self.service.stop_accepting()
-            self._keep(self.dispatcher.stop())
+            self.dispatcher.halt()
             self._keep(self._end_drain())
 
     async def _end_drain(self) -> None:
@@ -208,12 +199,12 @@ class Runtime:
     async def close(self) -> None:
         """Give the running tasks what is left of their drain time, release them, close the store."""
         self.begin_drain()
+        await self.dispatcher.stop()
         await self.runner.wait_idle(self._drain_ends - self.clock.monotonic())
         self.runner.stop()
         await self.runner.wait_idle(STOP_GRACE + 0.3)
         for loop in self._loops:
             await loop.stop()
-        await self.dispatcher.stop()
         for task in list(self._upkeep):
             task.cancel()
         await self.processes.close()

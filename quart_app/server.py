@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from quart_app.app import create_app
 from quart_app.core.errors import ConfigError
 from quart_app.settings import Settings
 
+log = logging.getLogger("quart_app")
+
 DEFAULT_BIND = "127.0.0.1:8000"
 
 
@@ -25,7 +29,17 @@ def run(settings: Settings, bind: str | None, config_file: str | None) -> None:
     config = _config(settings, bind, config_file)
     logs.setup(settings)
     app = create_app(settings, standalone=True)
-    asyncio.run(_serve(app, config))
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        serving = loop.create_task(_serve(app, config))
+        while not serving.done():
+            try:
+                loop.run_until_complete(serving)
+            except (SystemExit, KeyboardInterrupt) as error:
+                # asyncio passes these on from any task or callback of a user; the loop can simply go on.
+                if serving.done():
+                    raise
+                log.error("a task's code raised %s outside of its handler; the server goes on", type(error).__name__)
 
 
 async def _serve(app: Any, config: Config) -> None:
@@ -34,7 +48,12 @@ async def _serve(app: Any, config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         # Installed before the app's own handler, which calls this one after it has begun the drain.
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping.set))
-    await hypercorn_serve(app, config, shutdown_trigger=stopping.wait)
+    try:
+        await hypercorn_serve(app, config, shutdown_trigger=stopping.wait)
+    except OSError as error:
+        sys.stderr.write(f"quart_app: cannot listen on {', '.join(config.bind)}: {error.strerror or error}\n")
+        logs.flush()
+        os._exit(ConfigError.exit_code)
 
 
 def _config(settings: Settings, bind: str | None, config_file: str | None) -> Config:

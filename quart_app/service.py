@@ -104,7 +104,13 @@ class TaskService:
                 raise
         ready = sum(task.ready for task in tasks)
         if ready:
-            await self._reserve(ready)
+            try:
+                await self._reserve(ready)
+            except QueueFull:
+                # A replay makes nothing new, so a full queue is no reason to refuse it.
+                keyed = all(task.idempotency_key is not None for task in tasks)
+                if not keyed or not await self._store.known_keys(tasks):
+                    raise
         return await self._store.enqueue(tasks)
 
     async def enqueue_kind(self, kind: str, args: Mapping[str, Any], options: Mapping[str, Any]) -> TaskHandle:
@@ -227,6 +233,10 @@ class TaskService:
             await self._store.steps(task_id),
             await self._store.errors(task_id, MAX_HISTORY),
         )
+
+    @property
+    def store_version(self) -> str:
+        return self._store.version
 
     async def store_health(self) -> Mapping[str, object]:
         """Raises StoreUnavailable when the store cannot write."""

@@ -41,9 +41,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_args: Count = 262_144
     max_result: Count = 1_048_576
     allow_anonymous: Flag = 0
-    smtp_url: Annotated[str, msgspec.Meta(pattern=r"^(smtps?://\S+)?$")] = ""
-    mail_from: Annotated[str, msgspec.Meta(pattern=r"^[^\s@]+@[^\s@]+$")] = "quart-app@localhost"
-    simulated_steps: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(,[0-9]+(\.[0-9]+)?)*$")] = "5,3"
+    smtp_url: Annotated[str, msgspec.Meta(pattern=r"^(smtps?://\S+)?\Z")] = ""
+    mail_from: Annotated[str, msgspec.Meta(pattern=r"^[^\s@]+@[^\s@]+\Z")] = "quart-app@localhost"
+    simulated_steps: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(,[0-9]+(\.[0-9]+)?)*\Z")] = "5,3"
     simulated_error_rate: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
     simulated_add_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 2.0
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -80,7 +80,10 @@ def load(environ: Mapping[str, str] | None = None, dotenv: str | None = ".env") 
     """
     if environ is None:
         environ = os.environ
-    merged: dict[str, str | None] = {**(dotenv_values(dotenv) if dotenv else {}), **environ}
+    try:
+        merged: dict[str, str | None] = {**(dotenv_values(dotenv) if dotenv else {}), **environ}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {dotenv}: {error}") from None
     given: dict[str, Any] = {}
     for key, text in merged.items():
         if not key.startswith(PREFIX) or text is None:
@@ -117,5 +120,8 @@ def _check(settings: Settings) -> None:
         raise ConfigError(f"{PREFIX}DATABASE_URL: names no file")
     if settings.bind and not re.fullmatch(r"(unix:.+|(\[[0-9a-fA-F:]+\]|[^\s:/]+):[0-9]{1,5})", settings.bind):
         raise ConfigError(f"{PREFIX}BIND: must be HOST:PORT or unix:PATH (it is {settings.bind[:80]!r})")
+    port = settings.bind.rpartition(":")[2]
+    if port.isdigit() and not settings.bind.startswith("unix:") and int(port) > 65535:
+        raise ConfigError(f"{PREFIX}BIND: no port {port}")
     if settings.max_args > settings.max_body:
         raise ConfigError(f"{PREFIX}MAX_ARGS: must not be above {PREFIX}MAX_BODY")

@@ -92,9 +92,9 @@ class Signals:
             os._exit(CODE_BROKEN)
 
     def hopeless(self) -> None:
-        """The event loop has been blocked for a minute."""
+        """The event loop has been blocked for a minute, or has ended without a stop."""
         if self._standalone:
-            sys.stderr.write("quart_app: the event loop was blocked for a minute; see the log for the place\n")
+            sys.stderr.write("quart_app: the event loop does not move any more; see the log for the place\n")
             flush()
             os._exit(CODE_BLOCKED)
 

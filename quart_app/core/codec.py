@@ -57,7 +57,7 @@ def encode(value: Any) -> str:
     if not text.isascii():
         text = _SURROGATE.sub("\ufffd", text)
     if _LONG_NUMBER.search(text):
-        _check_digits(value)
+        _check_digits(text)
     return text
 
 
@@ -97,7 +97,7 @@ def _finite(text: str) -> float:
 
 
 def _integer(text: str) -> int:
-    if len(text) > MAX_DIGITS + 1:
+    if len(text.lstrip("-")) > MAX_DIGITS:
         raise InvalidInput(f"an integer has over {MAX_DIGITS} digits")
     return int(text)
 
@@ -110,7 +110,8 @@ _DECODER: Final = json.JSONDecoder(
 def _convert(value: Any) -> Any:
     """What a Python developer expects to have a JSON form, beyond what `json` knows."""
     if isinstance(value, _KNOWN) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
-        return msgspec.to_builtins(value)
+        # Bytes and sets stay what they are, and are refused as they are outside of a struct.
+        return msgspec.to_builtins(_without_sets(value), builtin_types=(bytes, bytearray))
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
@@ -135,7 +136,7 @@ def _check(root: Any, max_nodes: int) -> None:
         nodes += len(level)
         if nodes > max_nodes:
             raise InvalidInput(f"more than {max_nodes} values")
-        if not below:
+        if not any(type(value) in (dict, list) for value in level):
             return
         level = below
     raise InvalidInput(f"JSON nested deeper than {MAX_DEPTH} levels")
@@ -147,14 +148,31 @@ def _reason(error: BaseException) -> str:
     return str(error)[:300]
 
 
-def _check_digits(root: Any) -> None:
+def _check_digits(text: str) -> None:
     """A long run of digits stands in the text: in a string it is fine, as a number it is not."""
-    todo = [root]
-    while todo:
-        value = todo.pop()
-        if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
+
+    def refuse(digits: str) -> int:
+        if len(digits.lstrip("-")) > MAX_DIGITS:
             raise NotJson(f"an integer of over {MAX_DIGITS} digits")
-        if isinstance(value, dict):
-            todo.extend(value.values())
-        elif isinstance(value, (list, tuple)):
-            todo.extend(value)
+        return 0
+
+    json.loads(text, parse_int=refuse)
+
+
+def _without_sets(value: Any) -> Any:
+    """`to_builtins` would make lists of the sets in a struct's fields; raises TypeError for them."""
+    if isinstance(value, (set, frozenset)):
+        raise TypeError("set is not JSON")
+    if isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            _without_sets(getattr(value, name))
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            _without_sets(getattr(value, field.name))
+    elif isinstance(value, dict):
+        for one in value.values():
+            _without_sets(one)
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            _without_sets(one)
+    return value

@@ -19,8 +19,10 @@ class Backoff(msgspec.Struct, frozen=True):
 
     def delay_ms(self, attempt: int, random: float) -> int:
         """`attempt` is the one that just failed (from 1); `random` in [0, 1)."""
-        # A huge exponent would overflow a float; past 64 doublings every cap is reached anyway.
-        ceiling = min(self.cap, self.first * self.factor ** min(attempt - 1, 64))
+        try:
+            ceiling = min(self.cap, self.first * self.factor ** (attempt - 1))
+        except OverflowError:
+            ceiling = self.cap
         return int(ceiling * 1000 * random)
 
 

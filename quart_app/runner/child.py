@@ -56,10 +56,12 @@ def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     with channel.makefile("rb") as lines:
         for line in lines:
-            _serve(channel, msgspec.json.decode(line, type=Request))
+            if _serve(channel, msgspec.json.decode(line, type=Request)):
+                return
 
 
-def _serve(channel: socket.socket, request: Request) -> None:
+def _serve(channel: socket.socket, request: Request) -> bool:
+    """Run one request; True when it was cancelled, which also means that nobody waits for an answer."""
     try:
         registry = Registry()
         registry.add_module(_module(request))
@@ -69,7 +71,7 @@ def _serve(channel: socket.socket, request: Request) -> None:
         args = kind.parse(codec.loads(request.task.args))
     except BaseException as error:
         _send(channel, {"error": _describe(error, retryable=False)})
-        return
+        return False
     context = ProcessTaskContext(channel, request.task, args)
 
     def stop(*_: object) -> None:
@@ -89,7 +91,9 @@ def _serve(channel: socket.socket, request: Request) -> None:
     except BaseException as error:
         options = kind.options
         answer = {"error": _describe(error, is_retryable(error, options.retry_on, options.no_retry_on))}
-    _send(channel, answer)
+    if not context.cancelled:
+        _send(channel, answer)
+    return context.cancelled
 
 
 _NOTHING: Final = {"traceback": None, "retryable": False, "after_ms": None}

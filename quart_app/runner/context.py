@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from quart_app.clock import Clock
@@ -251,7 +251,11 @@ class BlockingTaskContext:
 
     def _wait(self, coroutine: Any) -> Any:
         future: Future[Any] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        return future.result()
+        try:
+            return future.result()
+        except CancelledError:
+            # ClaimLost counts as a cancel on the loop; here it must not be an `Exception` that a handler swallows.
+            raise ClaimLost from None
 
 
 def _number(value: float | None) -> float | None:

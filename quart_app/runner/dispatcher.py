@@ -49,10 +49,14 @@ class Dispatcher:
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="dispatcher")
 
-    async def stop(self) -> None:
-        """Claim nothing more. What is claimed already goes on."""
+    def halt(self) -> None:
+        """Claim nothing more. What runs already goes on; a claim that is under way is given back."""
         self._stopped = True
         self._bell.set()
+
+    async def stop(self) -> None:
+        """`halt`, and wait until the last claim is settled."""
+        self.halt()
         if self._task is not None:
             await asyncio.wait([self._task])
 
@@ -107,17 +111,22 @@ class Dispatcher:
             raise
         if len(claimed) == room:
             self._ready[queue] = None
-        for task in claimed:
-            self._start(task)
+        await self._start(claimed)
 
     async def _claim_suspect(self) -> None:
         if not self._suspects or self._suspect_runs or self._stopped or self.running >= self._concurrency:
             return
         self._suspects = False  # before the claim, so that a ring during it is heard
-        for task in await self._store.claim_suspect(self._clock.now()):
+        claimed = await self._store.claim_suspect(self._clock.now())
+        if claimed:
             self._suspects = self._suspect_runs = True
-            self._start(task)
+            await self._start(claimed)
 
-    def _start(self, task: Claimed) -> None:
-        self._held[task.queue] = self._held.get(task.queue, 0) + 1
-        self._spawn(self._runner.run, self._runner.prepare(task))
+    async def _start(self, claimed: list[Claimed]) -> None:
+        if self._stopped:  # the stop came while the claim was on its way
+            for task in claimed:
+                await self._store.release(task.id, task.fence, task.queue, self._clock.now())
+            return
+        for task in claimed:
+            self._held[task.queue] = self._held.get(task.queue, 0) + 1
+            self._spawn(self._runner.run, self._runner.prepare(task))

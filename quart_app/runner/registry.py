@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -15,7 +16,7 @@ from typing import Any, Final, Generic, Literal, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
-from quart_app.core import codec
+from quart_app.core import pointers
 from quart_app.core.errors import ConfigError, InvalidArgs
 from quart_app.core.retry import Backoff, Errors
 from quart_app.core.task import DEFAULT_QUEUE, KIND_PATTERN
@@ -102,12 +103,12 @@ class TaskKind(Generic[P, R]):
             raise InvalidArgs([("", "the args must be a JSON object")])
         if self.args_type is None:
             if args:
-                raise InvalidArgs([(_pointer(next(iter(args))), f"unknown argument; {self.name} takes none")])
+                raise InvalidArgs([(pointers.token(next(iter(args))), f"unknown argument; {self.name} takes none")])
             return args
         try:
             struct = msgspec.convert(args, self.args_type)
         except msgspec.ValidationError as error:
-            raise InvalidArgs([_explain(str(error))]) from None
+            raise InvalidArgs([pointers.explain(str(error))]) from None
         except RecursionError:
             raise InvalidArgs([("", "nested too deeply")]) from None
         return {name: getattr(struct, field) for name, field in self.parameters}
@@ -134,9 +135,11 @@ def task(
     (first, factor, cap) in seconds, with full jitter; `timeout` is seconds for one attempt; `expires` seconds after
     which a task that has not started fails; `retention` seconds an ended task is kept. Raises ConfigError.
     """
+    if executor not in (None, "process"):
+        raise ConfigError(f"@task({kind!r}): executor is 'process', or left out; not {executor!r}")
     options = KindOptions(
         max_attempts=max_attempts,
-        backoff=Backoff(*backoff),
+        backoff=_backoff(kind, backoff),
         retry_on=None if retry_on is None else _as_tuple(retry_on),
         no_retry_on=_as_tuple(no_retry_on),
         timeout=timeout,
@@ -148,6 +151,8 @@ def task(
     _check_options(kind, options)
 
     def declare(function: Callable[P, R]) -> TaskKind[P, R]:
+        if executor == "process" and inspect.iscoroutinefunction(function):
+            raise ConfigError(f"@task({kind!r}): executor='process' takes a plain `def`")
         return TaskKind(kind, function, executor, options)
 
     return declare
@@ -187,30 +192,54 @@ class Registry:
 def load_module(name: str) -> ModuleType:
     """Import `package.module` or a `.py` file. Raises ConfigError with the line that says why it cannot."""
     try:
-        if not name.endswith(".py"):
-            return importlib.import_module(name)
-        path = Path(name).resolve()
-        spec = importlib.util.spec_from_file_location(f"quart_app_tasks_{path.stem}", path)
-        if spec is None or spec.loader is None or not path.is_file():
-            raise ConfigError(f"QUART_APP_TASKS: no file {name}")
-        if spec.name in sys.modules and getattr(sys.modules[spec.name], "__file__", None) == str(path):
-            return sys.modules[spec.name]
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-        return module
-    except ConfigError:
+        return _load_file(Path(name).resolve()) if name.endswith(".py") else importlib.import_module(name)
+    except (ConfigError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # sys.exit() at the top of a module is a mistake of its own kind
         raise ConfigError(f"QUART_APP_TASKS: cannot import {name}: {type(error).__name__}: {error}") from error
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConfigError(f"QUART_APP_TASKS: no file {path}")
+    # Two files of one name in two folders are two modules.
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    spec = importlib.util.spec_from_file_location(f"quart_app_tasks_{path.stem}_{digest}", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"QUART_APP_TASKS: {path} is no Python file")
+    if spec.name in sys.modules:
+        return sys.modules[spec.name]
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
+    return module
 
 
 def _as_tuple(errors: type[BaseException] | Errors) -> Errors:
     return errors if isinstance(errors, tuple) else (errors,)
 
 
+def _backoff(kind: str, given: tuple[float, float, float]) -> Backoff:
+    try:
+        first, factor, cap = (float(number) for number in given)
+    except (TypeError, ValueError):
+        raise ConfigError(f"@task({kind!r}): backoff must be three numbers: first, factor, cap") from None
+    return Backoff(first, factor, cap)
+
+
 def _check_options(kind: str, options: KindOptions) -> None:
+    backoff = options.backoff
     problems = {
+        "retry_on and no_retry_on take exception classes": not all(
+            isinstance(one, type) and issubclass(one, BaseException)
+            for one in ((options.retry_on or ()) + options.no_retry_on)
+        ),
+        "backoff must be (first, factor, cap): seconds not negative, the factor at least 1": not (
+            0 <= backoff.first <= 10**9 and 1 <= backoff.factor <= 10**9 and 0 <= backoff.cap <= 10**9
+        ),
         f"kind must match {KIND_PATTERN}": _KIND.fullmatch(kind) is None,
         "queue must match [a-z0-9][a-z0-9._-]{0,63}": _QUEUE.fullmatch(options.queue) is None,
         "max_attempts must be at least 1": options.max_attempts < 1,
@@ -268,25 +297,3 @@ def _default(value: Any) -> Any:
     if isinstance(value, (list, dict, set, bytearray)) and value:
         return msgspec.field(default_factory=value.copy)
     return value
-
-
-_PATH: Final = re.compile(r"^(.*) - at `\$(.*)`$", re.DOTALL)
-_UNKNOWN: Final = re.compile(r"^Object contains unknown field `(.*)`$", re.DOTALL)
-_MISSING: Final = re.compile(r"^Object missing required field `(.*)`$", re.DOTALL)
-
-
-def _explain(message: str) -> tuple[str, str]:
-    """(JSON Pointer, detail) of a validation message that ends in a JSONPath."""
-    found = _PATH.match(message)
-    detail, path = (found[1], found[2]) if found else (message, "")
-    pointer = "".join(_pointer(part) for part in re.findall(r"[^.\[\]]+", path) if part)
-    if unknown := _UNKNOWN.match(detail):
-        return pointer + _pointer(unknown[1]), "unknown argument"
-    if missing := _MISSING.match(detail):
-        return pointer + _pointer(missing[1]), "is required"
-    return pointer, codec.clean(detail, 500)
-
-
-def _pointer(name: str) -> str:
-    """One reference token of a JSON Pointer (RFC 6901)."""
-    return "/" + name[:200].replace("~", "~0").replace("/", "~1")

@@ -52,6 +52,10 @@ class Store(Protocol):
         """Insert all or none. Raises IdempotencyConflict or KeyedTaskGone (then nothing was inserted)."""
         ...
 
+    async def known_keys(self, tasks: Sequence[NewTask]) -> bool:
+        """Whether the idempotency keys of all these tasks are in use: enqueueing them would make nothing new."""
+        ...
+
     # --- a run: claim, writes under its fence, one end
     async def claim(self, queue: str, limit: int, now: int) -> list[Claimed]:
         """Take up to `limit` ready tasks of the queue, by priority, then due time, then age; suspects are left out."""
@@ -142,6 +146,11 @@ class Store(Protocol):
     async def events(self, task_id: str, after: int, limit: int) -> list[Event]: ...
 
     async def errors(self, task_id: str, limit: int) -> list[ErrorRecord]: ...
+
+    @property
+    def version(self) -> str:
+        """Of the database software."""
+        ...
 
     async def health(self) -> Mapping[str, object]:
         """Figures of the store itself; raises StoreUnavailable when it cannot write."""

@@ -3,8 +3,8 @@ that nobody else runs these tasks."""
 
 from __future__ import annotations
 
-import fcntl
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -29,12 +29,12 @@ class FileLock:
     def acquire(self) -> None:
         """Raises StoreBusy, naming the holder's pid, or StoreBroken when the lock file cannot be written."""
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
         except OSError as error:
             raise StoreBroken(f"cannot write {self._path}: {error.strerror}") from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            _lock(descriptor)
+        except OSError:
             holder = _read(descriptor)
             os.close(descriptor)
             who = f"process {holder.pid}" if holder is not None else "another process"
@@ -59,6 +59,20 @@ def _read(descriptor: int) -> Holder | None:
         except msgspec.DecodeError:
             time.sleep(0.01)
     return None
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        os.lseek(descriptor, 1 << 20, os.SEEK_SET)  # a byte past what the file says, which others want to read
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _boot_id() -> str:

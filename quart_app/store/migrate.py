@@ -90,10 +90,13 @@ def _check_contents(connection: sqlite3.Connection, path: Path, migrations: list
 
 async def apply(connection: Connection, migrations: list[Migration], now: int) -> list[str]:
     """Bring the schema up to date; the names of what was applied. A kill at any point leaves a whole old or a whole
-    new schema. Raises ConfigError when a file does not run."""
-    await connection.execute_fetchall(f"PRAGMA application_id = {APPLICATION_ID}")
-    await connection.execute_fetchall(_TABLE)
-    done = {row[0] for row in await connection.execute_fetchall("SELECT version FROM migrations")}
+    new schema. Raises ConfigError when a file does not run, StoreBroken when nothing does."""
+    try:
+        await connection.execute_fetchall(f"PRAGMA application_id = {APPLICATION_ID}")
+        await connection.execute_fetchall(_TABLE)
+        done = {row[0] for row in await connection.execute_fetchall("SELECT version FROM migrations")}
+    except sqlite3.Error as error:
+        raise StoreBroken(f"cannot use the database: {error}") from error
     applied = []
     for migration in migrations:
         if migration.version in done:

@@ -10,7 +10,6 @@ import msgspec
 
 from quart_app.core.errors import IdempotencyConflict, KeyedTaskGone
 from quart_app.core.task import (
-    DEFAULT_QUEUE,
     Claimed,
     Count,
     Enqueued,
@@ -24,12 +23,12 @@ from quart_app.core.task import (
     TaskFilter,
 )
 from quart_app.store.base import CancelAnswer, Listener
+from quart_app.store.listing import listing
 from quart_app.store.sqlite import Database
 from quart_app.store.transaction import Answer, Call
 
 MAX_GETS: Final = 200
 INLINE: Final = 256  # characters of args and results that stay in the task's own row, see the migration
-_ID_SLACK_MS: Final = 2_000  # how far an id's own time may lie from created_at (clock steps, the order of two calls)
 
 
 class SqlStore:
@@ -76,6 +75,10 @@ class SqlStore:
         found = existing(answer) if keyed else {}
         return [_enqueued(task, found.get(task.id)) for task in tasks]
 
+    async def known_keys(self, tasks: Sequence[NewTask]) -> bool:
+        rows = await self._db.read(self._db.text("find_keys"), {"rows": msgspec.json.encode(tasks).decode()})
+        return len(list(rows)) == len(tasks)
+
     # --- a run
 
     async def claim(self, queue: str, limit: int, now: int) -> list[Claimed]:
@@ -103,7 +106,7 @@ class SqlStore:
     ) -> bool:
         row = {"id": task_id, "fence": fence, "name": name, "output": output, "at": now, "ordinal": ordinal}
         data = msgspec.json.encode({"name": name}).decode()
-        calls = [Call("record_step", row, key=task_id), _event(task_id, fence, "step", data, now)]
+        calls = [Call("record_step", row, key=task_id), Call("step_event", {**row, "output": None, "data": data})]
         if clear_crashes:
             calls.append(Call("clear_crashes", {"id": task_id, "fence": fence}))
         return await self._landed(task_id, calls)
@@ -287,26 +290,7 @@ class SqlStore:
             self._getter = None
 
     async def find(self, wanted: TaskFilter) -> list[Task]:
-        params: dict[str, object] = {"limit": wanted.limit}
-        conditions = []
-        for name in ("owner", "status", "kind", "queue", "created_after", "created_before", "before_seq"):
-            if (value := getattr(wanted, name)) is not None:
-                params[name] = value
-                suffix = "default_queue" if name == "queue" and value == DEFAULT_QUEUE else name
-                conditions.append(self._db.text(f"when_{suffix}"))
-        if wanted.tag is not None:
-            params["tag"] = wanted.tag
-            if wanted.before_seq is not None:
-                conditions.append(self._db.text("when_tagged_before_seq"))
-        if wanted.created_after is not None:
-            params["created_after_id"] = _lowest_id(wanted.created_after - _ID_SLACK_MS)
-        if wanted.created_before is not None:
-            params["created_before_id"] = _lowest_id(wanted.created_before + _ID_SLACK_MS)
-        text = self._db.text("find_documents" if wanted.documents else "find")
-        text = text.replace("{source}", self._db.text("source_tasks" if wanted.tag is None else "source_tagged"))
-        text = text.replace("{order}", "t.seq" if wanted.tag is None else "g.task")
-        text = text.replace("{conditions}", " AND ".join(conditions) or "true")
-        return [Task(*row) for row in await self._db.scan(text, params)]
+        return [Task(*row) for row in await self._db.scan(*listing(wanted, self._db.text))]
 
     async def probe(self) -> None:
         await self._db.write([Call("probe", params={})])
@@ -321,6 +305,10 @@ class SqlStore:
     async def errors(self, task_id: str, limit: int) -> list[ErrorRecord]:
         rows = await self._db.scan(self._db.text("errors"), {"id": task_id, "limit": limit})
         return [ErrorRecord(*row) for row in rows]
+
+    @property
+    def version(self) -> str:
+        return self._db.version
 
     async def health(self) -> Mapping[str, object]:
         return self._db.health()
@@ -358,9 +346,3 @@ def _error(task_id: str, fence: int, error: TaskError, now: int) -> Call:
         "traceback": error.traceback,
     }
     return Call("put_error", row)
-
-
-def _lowest_id(at: int) -> str:
-    """The smallest uuid7 of a millisecond (RFC 9562, 5.7: the first 48 bits are the time)."""
-    digits = f"{max(at, 0):012x}"
-    return f"{digits[:8]}-{digits[8:12]}"

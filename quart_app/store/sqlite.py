@@ -83,6 +83,16 @@ class Database:
             raise StoreBroken(f"cannot write {self._path}: {error}") from error
         return self._writer
 
+    async def quick_check(self) -> None:
+        """Raises StoreBroken when SQLite finds the file damaged."""
+        try:
+            ((answer,),) = await self._writer.execute_fetchall("PRAGMA quick_check(1)")
+        except sqlite3.Error as error:
+            answer = str(error)
+        if answer != "ok":
+            hint = "`python -m quart_app restore FILE` puts a backup in its place"
+            raise StoreBroken(f"{self._path} is damaged: {' '.join(answer.split())[:300]}; {hint}")
+
     async def start(self) -> None:
         """Open the readers and start the writer's task."""
         self._point_reader = await self._open_reader()
@@ -139,13 +149,21 @@ class Database:
         return await write.future
 
     async def _run(self) -> None:
-        while True:
-            await self._bell.wait()
-            self._bell.clear()
-            while self._waiting:
-                await self._turn(self._take())
-            if self._closing:
-                return
+        try:
+            while True:
+                await self._bell.wait()
+                self._bell.clear()
+                while self._waiting:
+                    await self._turn(self._take())
+                if self._closing:
+                    return
+        finally:
+            # Also when the loop is torn down under us: nobody may wait for an answer that cannot come.
+            self._closing = True
+            for write in self._waiting:
+                if not write.future.done():
+                    write.future.set_exception(StoreClosed("the store is closed"))
+                    write.future.exception()
 
     def _take(self) -> list[Write]:
         """What goes into the next transaction. Of two writes with one key the second waits a turn: in a set statement
@@ -225,6 +243,10 @@ class Database:
             return await scanner.run(text, params)
         except (sqlite3.Error, ValueError) as error:
             raise StoreUnavailable(f"the store cannot read: {error}") from error
+
+    @property
+    def version(self) -> str:
+        return sqlite3.sqlite_version
 
     def health(self) -> dict[str, object]:
         """Raises StoreUnavailable when the last write failed."""

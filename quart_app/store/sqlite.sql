@@ -52,6 +52,13 @@ SELECT value->>'id', k.task_id, k.fingerprint, t.status
 FROM json_each(:rows) CROSS JOIN idempotency_keys k ON k.owner = value->>'owner' AND k.key = value->>'idempotency_key'
   LEFT JOIN tasks t ON t.id = k.task_id;
 
+-- name: step_event
+INSERT INTO events (task, at, name, status, cause, attempt, data)
+SELECT t.seq, value->>'at', 'step', t.status, t.cause, t.attempt, value->>'data'
+FROM json_each(:rows) CROSS JOIN tasks t
+  ON t.id = value->>'id' AND t.fence = value->>'fence' AND +t.status = 'processing'
+WHERE NOT EXISTS (SELECT 1 FROM steps s WHERE s.task = t.seq AND s.name = value->>'name');
+
 -- name: record_step
 INSERT INTO steps (task, name, output, attempt, at, ordinal)
 SELECT t.seq, value->>'name', value->>'output', t.attempt, value->>'at', value->>'ordinal'
@@ -275,7 +282,7 @@ t.seq, t.id, t.kind, t.queue, t.owner, t.status, t.cause, t.priority, t.run_at, 
 
 -- name: task_joins
 LEFT JOIN progress p ON p.task = t.seq
-LEFT JOIN errors e ON t.status <> 'completed' AND t.attempt + t.crashes > 0 AND e.task = t.seq
+LEFT JOIN errors e ON (t.status = 'failed' OR t.status <> 'completed' AND t.attempt + t.crashes > 0) AND e.task = t.seq
   AND e.fence = (SELECT max(x.fence) FROM errors x WHERE x.task = t.seq);
 
 -- name: get
@@ -306,6 +313,9 @@ tags g CROSS JOIN tasks t ON t.seq = g.task AND g.tag = :tag;
 -- name: when_owner
 t.owner = :owner AND t.owner <> '';
 
+-- name: when_no_owner
+t.owner = '';
+
 -- name: when_status
 t.status = :status;
 
@@ -324,14 +334,12 @@ t.seq < :before_seq;
 -- name: when_tagged_before_seq
 g.task < :before_seq;
 
--- The ids carry their creation time, so their index finds the border; the exact test stays on created_at.
+-- By the rows themselves: the clock may have stepped, so neither ids nor `seq` can stand for the time.
 -- name: when_created_after
-t.created_at > :created_after
-  AND t.seq >= coalesce((SELECT b.seq FROM tasks b WHERE b.id >= :created_after_id ORDER BY b.id LIMIT 1), 9223372036854775807);
+t.created_at > :created_after;
 
 -- name: when_created_before
-t.created_at < :created_before
-  AND t.seq <= coalesce((SELECT b.seq FROM tasks b WHERE b.id < :created_before_id ORDER BY b.id DESC LIMIT 1), 0);
+t.created_at < :created_before;
 
 -- name: steps
 SELECT s.name, s.output, s.attempt, s.at FROM tasks t CROSS JOIN steps s ON s.task = t.seq

@@ -22,11 +22,12 @@ Address = Annotated[
     str,
     msgspec.Meta(
         max_length=254,
-        pattern=r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$",
+        pattern=r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\Z",
         description="An e-mail address",
     ),
 ]
-Line = Annotated[str, msgspec.Meta(max_length=998, pattern=r"^[^\r\n\x00]*$")]
+# Everything that Python's e-mail package takes for the end of a line would end the header.
+Line = Annotated[str, msgspec.Meta(max_length=998, pattern="^[^\\x00\\r\\n\\x0b\\x0c\\x1c-\\x1e\\x85\u2028\u2029]*\\Z")]
 
 
 @task("send-email", max_attempts=5, backoff=(2, 4, 300), timeout=120)

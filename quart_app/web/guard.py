@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from quart_app.web.problems import Problem
 
 MAX_HEADERS: Final = 100
 MAX_HEADER_BYTES: Final = 16_384
+_HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]*)(:[0-9]{0,5})?")
 _UNSAFE: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -21,6 +23,8 @@ def check(request: Request) -> None:
         # RFC 9112, 6.3: the two together are how requests are smuggled past a proxy.
         close = {"Connection": "close"}
         raise Problem(400, "smuggling", "Bad Request", "Content-Length and Transfer-Encoding exclude each other", close)
+    if not _HOST.fullmatch(found.get(b"host", b"")):
+        raise Problem(400, "no-host", "Bad Request", "the Host field names no host")  # RFC 9112, 3.2
     if request.method in _UNSAFE and from_other_site(request):
         raise Problem(403, "cross-site", "Forbidden", "another site may not change anything here")
 
@@ -55,7 +59,12 @@ def from_other_site(request: Request) -> bool:
     if found.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin"):
         return True
     origin = found.get(b"origin")
-    return origin is not None and urlsplit(origin.decode("latin-1")).netloc != request.host
+    if origin is None:
+        return False
+    try:
+        return urlsplit(origin.decode("latin-1")).netloc != request.host
+    except ValueError:
+        return True
 
 
 def may_start_work(request: Request) -> bool:

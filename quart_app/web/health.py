@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sqlite3
 from importlib import metadata
 from typing import Any
 
@@ -72,7 +71,7 @@ class HealthViews:
                 "abandoned_handlers": len(runtime.runner.abandoned),
                 "refused_writes": runtime.runner.refused_writes,
                 "uptime_seconds": round((runtime.clock.now() - runtime.started_at) / 1000, 1),
-                "versions": _versions(),
+                "versions": _versions(service.store_version),
                 "worker_info": worker_info(),
             }
         )
@@ -93,11 +92,11 @@ def _queues(counts: list[Count]) -> dict[str, dict[str, int]]:
     return queues
 
 
-def _versions() -> dict[str, str]:
+def _versions(sqlite: str) -> dict[str, str]:
     names = ("quart", "hypercorn", "aiosqlite")
     return {
         "quart_app": quart_app.__version__,
         "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
+        "sqlite": sqlite,
         **{name: metadata.version(name) for name in names},
     }

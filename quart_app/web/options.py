@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from quart import Request
 
+from quart_app.core import pointers
 from quart_app.core.errors import InvalidArgs, InvalidInput
 from quart_app.service import EnqueueOptions, TaskRequest
 from quart_app.web import parse
@@ -59,18 +60,30 @@ def of_item(item: Any, base: str, traceparent: bytes | None, now: int) -> TaskRe
     """One entry of a batch; `base` is its JSON Pointer. Raises InvalidArgs."""
     try:
         checked = msgspec.convert(item, BatchItem)
+    except msgspec.ValidationError as error:
+        pointer, detail = pointers.explain(str(error))
+        raise InvalidArgs([(base + pointer, detail)]) from None
+    place = ""
+    try:
         query: dict[str, Any] = {}
         for name, reader in OPTIONS.items():
             value = getattr(checked, name, None)
             if value is not None:
+                place = f"/{name}"
                 query[name] = reader(name, f"{value:.6f}" if isinstance(value, float) else str(value))
-        query["tag"] = tuple(parse.tag("tags", one) for one in checked.tags)
+        tags = []
+        for index, one in enumerate(checked.tags):
+            place = f"/tags/{index}"
+            tags.append(parse.tag("tags", one))
         key = checked.idempotency_key
         if key is not None:
+            place = "/idempotency_key"
             parse.check_key("idempotency_key", key)
-        return TaskRequest(checked.kind, checked.args, _options(query, key, _traceparent(traceparent), now))
-    except (msgspec.ValidationError, InvalidInput) as error:
-        raise InvalidArgs([(base, str(error)[:500])]) from None
+        place = "/tags" if len(tags) > MAX_TAGS else "/run_at" if checked.run_at is not None else ""
+        options = _options({**query, "tag": tuple(tags)}, key, _traceparent(traceparent), now)
+        return TaskRequest(checked.kind, checked.args, options)
+    except InvalidInput as error:
+        raise InvalidArgs([(base + place, str(error)[:500])]) from None
 
 
 def _options(query: dict[str, Any], key: str | None, traceparent: str | None, now: int) -> EnqueueOptions:

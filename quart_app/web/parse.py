@@ -28,6 +28,7 @@ _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _WAIT: Final = re.compile(r"wait\s*=\s*\"?([^\",;\s]*)\"?", re.IGNORECASE)
 MAX_WAIT: Final = 60.0
 
+NOTHING: Final = object()  # no body, which is something else than the body `null`
 Reader = Callable[[str, str], Any]
 
 
@@ -115,10 +116,10 @@ def query(request: Request, readers: Mapping[str, Reader], repeatable: str = "")
 
 
 async def json_body(request: Request, limit: int, max_nodes: int = codec.MAX_NODES) -> Any:
-    """The decoded body; None when there is none. Raises Problem 408, 413, 415 and InvalidInput."""
+    """The decoded body; NOTHING when there is none. Raises Problem 408, 413, 415 and InvalidInput."""
     data = await _body(request)
     if not data:
-        return None
+        return NOTHING
     if len(data) > limit:
         raise Problem(413, "body-too-large", "Body too large", f"bodies are limited to {limit} bytes")
     if not _is_json(field(request, b"content-type")):

@@ -61,9 +61,9 @@ class TaskViews:
         request = this_request()
         service = self._door.service
         chosen = options.of_request(request, service.now())
-        args = await parse.json_body(request, self._door.settings.max_body)
-        (made,) = await service.enqueue([TaskRequest(kind, {} if args is None else args, chosen)])
         wait = parse.prefer_wait(request)
+        args = await parse.json_body(request, self._door.settings.max_body)
+        (made,) = await service.enqueue([TaskRequest(kind, {} if args is parse.NOTHING else args, chosen)])
         if wait is not None:
             task = await service.wait(made.id, wait)
             if task.ended:
@@ -72,7 +72,10 @@ class TaskViews:
                     applied["Idempotency-Replayed"] = "true"
                 return render.answer(render.task(task, self._door.prefix), headers=applied)
             made = msgspec.structs.replace(made, status=task.status)
-        return render.created(made, MESSAGES.get(kind, "Task created"), self._door.prefix)
+        response = render.created(made, MESSAGES.get(kind, "Task created"), self._door.prefix)
+        if wait is not None:
+            response.headers["Preference-Applied"] = f"wait={wait:g}"
+        return response
 
     async def create_many(self) -> Response:
         request = this_request()
@@ -190,6 +193,6 @@ def _known_versions(request: Request) -> set[str] | None:
 async def _takes_nothing(request: Request, readers: dict[str, parse.Reader] | None = None) -> dict[str, Any]:
     """The query; a body other than an empty object is a misunderstanding worth an answer."""
     query = parse.query(request, readers or {})
-    if await parse.json_body(request, 1024) not in (None, {}):
+    if await parse.json_body(request, 1024) not in (parse.NOTHING, {}):
         raise InvalidInput("this request takes no body")
     return query

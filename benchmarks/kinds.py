@@ -1,0 +1,44 @@
+"""The kinds that the benchmarks run."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from quart_app import task
+
+
+@task("noop")
+async def noop() -> None:
+    return None
+
+
+@task("same")
+async def same(x: int = 0) -> int:
+    return x
+
+
+@task("sit")
+async def sit(until: str) -> None:
+    """Hold a slot until a file appears."""
+    while not Path(until).exists():  # noqa: ASYNC110, ASYNC240 - nothing else could wake it
+        await asyncio.sleep(0.1)
+
+
+@task("watch-loop")
+async def watch_loop(until: str) -> dict[str, float]:
+    """The longest time in which the event loop ran nothing else, until a file appears; in ms, with its moment."""
+    file = Path(until)
+    longest = moment = 0.0
+    began = looked = last = time.perf_counter()
+    while True:
+        await asyncio.sleep(0.001)
+        now = time.perf_counter()
+        if now - last - 0.001 > longest:
+            longest, moment = now - last - 0.001, last - began
+        if now - looked > 0.1:
+            looked = now
+            if file.exists():  # noqa: ASYNC240 - a stat of a local file, ten times a second
+                return {"longest_ms": longest * 1000, "after_s": moment}
+        last = time.perf_counter()

@@ -1,0 +1,200 @@
+"""Every knob, every bad value, and where the values come from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quart_app import settings
+from quart_app.core.errors import ConfigError
+from quart_app.settings import Settings
+
+# name: (a good text, what it becomes, texts that must be refused). Names are those of the environment.
+KNOBS: dict[str, tuple[str, Any, list[str]]] = {
+    "DATA_DIR": ("/var/lib/tasks", "/var/lib/tasks", []),
+    "DATABASE_URL": (
+        "sqlite:////tmp/x.db",
+        "sqlite:////tmp/x.db",
+        ["sqlite:///", "tasks.db", "mysql://x/y", "sqlite:x"],
+    ),
+    "BIND": (
+        "[::1]:8080",
+        "[::1]:8080",
+        ["8000", "localhost", "host:port", "host:", ":8000", "http://host:80", "127.0.0.1:99999", "a b:80", "unix:"],
+    ),
+    "TASKS": ("shop.tasks, ./more.py", "shop.tasks, ./more.py", []),
+    "CONCURRENCY": ("8", 8, ["0", "-1", "10001", "x", "1.5", "1_0", "٣", "", "0x10", "NaN", "null", "true"]),
+    "CPU_SLOTS": ("3", 3, ["0", "-1", "1025", "two", "", "2.5"]),
+    "QUEUE_LIMIT": ("10", 10, ["0", "-1", "lots", "", "1000000001", "1e400"]),
+    "SYNCHRONOUS": ("NORMAL", "NORMAL", ["OFF", "normal", "", "2"]),
+    "DRAIN_SECONDS": ("0.5", 0.5, ["-1", "nan", "inf", "3601", "soon", ""]),
+    "MAX_CRASHES": ("3", 3, ["0", "-1", "1001", "x", ""]),
+    "RETENTION_SECONDS": ("0", 0, ["-1", "1000000001", "week", "", "1.5"]),
+    "RETENTION_ROWS": ("0", 0, ["-1", "1000000001", "all", ""]),
+    "IDEMPOTENCY_SECONDS": ("60", 60, ["0", "-1", "day", "", "1000000001"]),
+    "MAX_BODY": ("300000", 300_000, ["0", "-1", "1MB", "", "1000"]),
+    "MAX_ARGS": ("1000", 1000, ["0", "-1", "1k", "", "1048577"]),
+    "MAX_RESULT": ("1000", 1000, ["0", "-1", "1k", ""]),
+    "ALLOW_ANONYMOUS": ("1", 1, ["2", "-1", "yes", "true", ""]),
+    "SMTP_URL": ("smtps://u:p@mail:465", "smtps://u:p@mail:465", ["mail:25", "http://mail", "smtp://", "smtp://a b"]),
+    "MAIL_FROM": ("a@b.example", "a@b.example", ["", "nobody", "a@b@c", "a b@c", "a@\nb"]),
+    "SIMULATED_STEPS": ("0.1,0,2", "0.1,0,2", ["", "a", "1,", ",1", "-1", "1;2", "1e9", "1 2"]),
+    "SIMULATED_ERROR_RATE": ("0.25", 0.25, ["-0.1", "1.1", "NaN", "10%", "", "inf"]),
+    "SIMULATED_ADD_SECONDS": ("0", 0.0, ["-1", "3601", "nan", "", "x"]),
+    "LOG_LEVEL": ("DEBUG", "DEBUG", ["debug", "TRACE", "", "10"]),
+    "LOG_FILE": ("/var/log/x.log", "/var/log/x.log", []),
+}
+
+
+def field(name: str) -> str:
+    return name.lower()
+
+
+def load(**environ: str) -> Settings:
+    return settings.load({f"QUART_APP_{name}": text for name, text in environ.items()}, dotenv=None)
+
+
+def test_this_table_knows_every_knob() -> None:
+    assert set(Settings.__struct_fields__) == {field(name) for name in KNOBS}
+
+
+@pytest.mark.parametrize("name", KNOBS)
+def test_each_knob_is_read_from_its_variable(name: str) -> None:
+    text, value, _ = KNOBS[name]
+    read = getattr(load(**{name: text}), field(name))
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize("name", KNOBS)
+def test_blanks_around_a_value_do_not_matter(name: str) -> None:
+    text, value, _ = KNOBS[name]
+    assert getattr(load(**{name: f"  {text} "}), field(name)) == value
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, (_, _, bad) in KNOBS.items() for text in bad])
+def test_a_bad_value_is_refused_in_one_line_that_names_its_key(name: str, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(**{name: text})
+    line = str(caught.value)
+    keys = {f"QUART_APP_{name}"} | ({"QUART_APP_MAX_ARGS"} if name == "MAX_BODY" else set())
+    assert line.partition(":")[0] in keys
+    assert "\n" not in line
+    assert caught.value.exit_code == 78
+
+
+def test_a_very_long_bad_value_is_not_repeated_at_length() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(CONCURRENCY="x" * 100_000)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("name", ["CONCURENCY", "DATABASE_UR", "X", ""])
+def test_a_misspelt_key_is_refused_by_name(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"QUART_APP_{name}: no such setting"):
+        load(**{name: "1"})
+
+
+def test_variables_of_other_programs_are_left_alone() -> None:
+    environ = {"PATH": "/bin", "QUART_DEBUG": "1", "quart_app_bind": "x", "MY_QUART_APP_BIND": "x"}
+    assert settings.load(environ, dotenv=None) == Settings()
+
+
+def test_the_defaults_are_those_of_the_readme() -> None:
+    found = load()
+    assert found.data_dir == "instance"
+    assert found.database_path == Path("instance/tasks.db")
+    assert found.log_path == Path("instance/async_tasks.log")
+    assert (found.concurrency, found.cpu_slots, found.queue_limit) == (64, os.cpu_count(), 100_000)
+    assert (found.synchronous, found.drain_seconds, found.max_crashes) == ("FULL", 8, 10)
+    assert (found.retention_seconds, found.retention_rows) == (604_800, 2_000_000)
+    assert (found.idempotency_seconds, found.allow_anonymous) == (86_400, 0)
+    assert (found.max_body, found.max_args, found.max_result) == (2**20, 2**18, 2**20)
+    assert (found.smtp_url, found.mail_from) == ("", "quart-app@localhost")
+    assert (found.step_seconds, found.simulated_error_rate, found.simulated_add_seconds) == ([5, 3], 0.1, 2)
+    assert (found.log_level, found.bind, found.task_modules) == ("INFO", "", [])
+
+
+def test_paths_and_lists_are_taken_apart() -> None:
+    found = load(
+        DATA_DIR="/d",
+        DATABASE_URL="sqlite:////else/x.db",
+        LOG_FILE="/l.log",
+        TASKS=" a.b, ,c.py,",
+        SIMULATED_STEPS="1,2.5",
+    )
+    assert found.database_path == Path("/else/x.db")
+    assert found.log_path == Path("/l.log")
+    assert found.task_modules == ["a.b", "c.py"]
+    assert found.step_seconds == [1.0, 2.5]
+    assert load(DATA_DIR="/d").database_path == Path("/d/tasks.db")
+    assert load(DATABASE_URL="sqlite:///rel/x.db").database_path == Path("rel/x.db")
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "localhost:8000", "0.0.0.0:65535", "[::]:80", "unix:/run/x.sock"])
+def test_every_form_of_an_address_is_taken(bind: str) -> None:
+    assert load(BIND=bind).bind == bind
+
+
+def test_args_may_not_be_larger_than_the_body_that_carries_them() -> None:
+    assert load(MAX_BODY="1000", MAX_ARGS="1000").max_args == 1000
+    with pytest.raises(ConfigError, match="QUART_APP_MAX_ARGS"):
+        load(MAX_BODY="1000", MAX_ARGS="1001")
+
+
+# --- .env
+
+
+def test_a_dotenv_file_fills_in_what_the_environment_does_not_set(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text(
+        "# knobs\nQUART_APP_CONCURRENCY=5\nexport QUART_APP_QUEUE_LIMIT='7'\nQUART_APP_MAIL_FROM=\"x@y\"\nOTHER=1\n"
+    )
+    found = settings.load({"QUART_APP_CONCURRENCY": "9"}, dotenv=str(path))
+    assert (found.concurrency, found.queue_limit, found.mail_from) == (9, 7, "x@y")
+
+
+def test_the_dotenv_file_of_the_working_directory_is_the_one_that_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("QUART_APP_MAX_CRASHES=4\n")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert settings.load({}).max_crashes == 4
+    monkeypatch.chdir(tmp_path / "below")
+    assert settings.load({}).max_crashes == 10
+
+
+def test_the_environment_is_read_when_nothing_else_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QUART_APP_CONCURRENCY", "3")
+    assert settings.load().concurrency == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("QUART_APP_CONCURRENCY=x", "QUART_APP_CONCURRENCY"),
+        ("QUART_APP_NO_SUCH=1", "QUART_APP_NO_SUCH"),
+        ("QUART_APP_MAIL_FROM=", "QUART_APP_MAIL_FROM"),
+    ],
+)
+def test_a_bad_line_of_a_dotenv_file_is_refused_like_the_environment(tmp_path: Path, line: str, key: str) -> None:
+    path = tmp_path / ".env"
+    path.write_text(line + "\n")
+    with pytest.raises(ConfigError, match=key):
+        settings.load({}, dotenv=str(path))
+
+
+def test_a_dotenv_file_that_is_not_text_is_a_configuration_error(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_bytes(b"QUART_APP_BIND=\xff\xfe\n")
+    with pytest.raises(ConfigError, match=r"\.env"):
+        settings.load({}, dotenv=str(path))
+
+
+def test_a_missing_dotenv_file_is_no_error(tmp_path: Path) -> None:
+    assert settings.load({}, dotenv=str(tmp_path / "absent")) == Settings()

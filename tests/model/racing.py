@@ -1,0 +1,44 @@
+"""Several hands at one task at the same moment."""
+
+from __future__ import annotations
+
+import asyncio
+
+from quart_app.core.task import TaskError
+from tests.model.base import Base
+
+
+class Racing(Base):
+    def race(self, pick: int = 0, turn: tuple[str, ...] = ("complete", "fail")) -> None:
+        """Several hands write under one fence at the same moment: the first wins, the others change nothing."""
+        puppet = self.some_puppet(pick)
+        life, (task_id, fence) = self.life_of(puppet), (puppet.claimed.id, puppet.claimed.fence)
+        store, now = self.store, self.now
+        writes = {
+            "complete": lambda: store.complete(task_id, fence, "7", now),
+            "fail": lambda: store.fail(task_id, fence, TaskError("Race", "x"), now),
+            "release": lambda: store.release(task_id, fence, puppet.claimed.queue, now),
+            "end_cancelled": lambda: store.end_cancelled(task_id, fence, now),
+            "crash": lambda: store.crash(task_id, fence, None, now),
+        }
+
+        async def together() -> list[bool]:
+            return await asyncio.gather(*(writes[name]() for name in turn))
+
+        landed = self.do(together())
+        assert landed == [life is not None] + [False] * (len(turn) - 1)
+        if life is not None:
+            match turn[0]:
+                case "complete":
+                    life.complete(7, now)
+                case "fail":
+                    life.end("failed", now, "Race")
+                case "release":
+                    life.give_back(ready=True)
+                case "end_cancelled":
+                    life.end("cancelled", now)
+                case "crash":
+                    life.crashes += 1
+                    life.give_back(ready=False)
+        self.world.tell(puppet, "return", 8)  # the run itself comes too late
+        assert puppet.ended

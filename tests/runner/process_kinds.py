@@ -1,0 +1,148 @@
+"""Kinds for child processes. A module of its own: a child imports it, and needs no pytest for that."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from quart_app import NonRetryable, Retry, task
+from quart_app.runner.child import ProcessTaskContext
+
+NO_PAUSE = (0.0, 1.0, 0.0)
+
+
+class Odd(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text for you")
+
+
+class Bare(BaseException):
+    pass
+
+
+def _cycle() -> list[Any]:
+    value: list[Any] = []
+    value.append(value)
+    return value
+
+
+ERRORS: dict[str, tuple[Any, str]] = {
+    "plain": (lambda: ValueError("why"), "ValueError"),
+    "text raises": (Odd, "Odd"),
+    "10 MB": (lambda: ValueError("x" * 10_000_000), "ValueError"),
+    "NUL": (lambda: ValueError("a\x00\ud800"), "ValueError"),
+    "SystemExit": (lambda: SystemExit(0), "SystemExit"),
+    "KeyboardInterrupt": (KeyboardInterrupt, "KeyboardInterrupt"),
+    "BaseException": (Bare, "Bare"),
+    "StopIteration": (StopIteration, "StopIteration"),
+    "group": (lambda: ExceptionGroup("two", [ValueError("a")]), "ExceptionGroup"),
+}
+
+RESULTS: dict[str, tuple[Any, str]] = {
+    "set": ({1}, "not_json"),
+    "bytes": (b"x", "not_json"),
+    "NaN": (float("nan"), "not_json"),
+    "cycle": (_cycle(), "not_json"),
+    "2 MB": ("x" * 2_000_000, "result_too_large"),
+    "50 MB": ("x" * 50_000_000, "result_too_large"),
+}
+
+DEATHS: dict[str, str] = {
+    "segv": "SIGSEGV",
+    "exit 0": "exit code 0",
+    "exit 7": "exit code 7",
+    "kill": "SIGKILL",
+    "abort": "SIGABRT",
+}
+
+
+@task("square", executor="process")
+def square(x: int) -> int:
+    return x * x
+
+
+@task("about", executor="process")
+def about(ctx: ProcessTaskContext, x: int) -> dict[str, Any]:
+    print("what a handler prints is no answer")
+    sys.stdout.flush()
+    return {"pid": os.getpid(), "id": ctx.task_id, "kind": ctx.kind, "attempt": ctx.attempt, "args": ctx.args}
+
+
+@task("counts", executor="process")
+def counts(ctx: ProcessTaskContext, upto: int) -> str:
+    for number in range(1, upto + 1):
+        ctx.progress(number, upto, f"at {number} \x00\ud800")
+    return "a\x00b\ud800"
+
+
+@task("raises", executor="process")
+def raises(what: str) -> None:
+    raise ERRORS[what][0]()
+
+
+@task("returns", executor="process")
+def returns(what: str) -> Any:
+    return RESULTS[what][0]
+
+
+@task("dies", executor="process", max_attempts=2, backoff=NO_PAUSE)
+def dies(ctx: ProcessTaskContext, how: str, on_attempt: int = 0) -> str:
+    if on_attempt and ctx.attempt != on_attempt:
+        return f"attempt {ctx.attempt}"
+    match how:
+        case "segv":
+            ctypes.string_at(0)
+        case "exit 0":
+            os._exit(0)
+        case "exit 7":
+            os._exit(7)
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "abort":
+            os.abort()
+    raise AssertionError("still alive")
+
+
+@task("retries", executor="process", max_attempts=3, backoff=NO_PAUSE, retry_on=OSError)
+def retries(ctx: ProcessTaskContext, what: str) -> str:
+    match what:
+        case "os":
+            raise OSError("again")
+        case "value":
+            raise ValueError("not again")
+        case "never":
+            raise NonRetryable("never")
+        case "later":
+            raise Retry("later", after=600)
+        case "once":
+            if ctx.attempt == 1:
+                raise OSError("once")
+    return f"attempt {ctx.attempt}"
+
+
+@task("computes", executor="process")
+def computes(ctx: ProcessTaskContext) -> None:
+    """Never looks up."""
+    ctx.progress(message=str(os.getpid()))
+    while True:
+        sum(range(1000))
+
+
+@task("computes-shortly", executor="process", timeout=0.2)
+def computes_shortly(ctx: ProcessTaskContext) -> None:
+    ctx.progress(message=str(os.getpid()))
+    while True:
+        sum(range(1000))
+
+
+@task("listens", executor="process")
+def listens(ctx: ProcessTaskContext, path: str) -> None:
+    ctx.progress(message=str(os.getpid()))
+    while not ctx.cancelled:
+        time.sleep(0.01)
+    Path(path).write_text("saw it")

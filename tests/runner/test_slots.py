@@ -1,0 +1,131 @@
+"""Who gets a slot: order by priority, shares of queues, and tasks whose kind is not there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from quart_app import TaskContext, task
+from tests.runner.conftest import Start
+from tests.runner.engine import Gate, result, until
+
+order: list[Any] = []
+running: dict[str, int] = {}
+most: dict[str, int] = {}
+gate = Gate()
+
+
+@pytest.fixture(autouse=True)
+async def fresh_state(start: Start) -> AsyncIterator[None]:
+    """Comes after `start`, so that its end lets every handler go before the engine closes."""
+    order.clear()
+    running.clear()
+    most.clear()
+    gate.close()
+    yield
+    gate.open()
+
+
+@task("holds-a-slot", priority=100)
+async def holds_a_slot() -> None:
+    await gate.wait()
+
+
+@task("notes", priority=5)
+async def notes(what: Any) -> None:
+    order.append(what)
+
+
+@task("counted")
+async def counted(ctx: TaskContext, queue: str) -> None:
+    running[queue] = running.get(queue, 0) + 1
+    most[queue] = max(most.get(queue, 0), running[queue])
+    try:
+        await gate.wait()
+    finally:
+        running[queue] -= 1
+
+
+async def test_higher_priority_first_then_the_older(start: Start) -> None:
+    engine = await start(concurrency=1)
+    await engine.status(await engine.enqueue("holds-a-slot"), "processing")
+    asked: list[tuple[str, int | None]] = [
+        ("first of 5", None), ("low", -100), ("zero", 0), ("high", 100), ("second of 5", 5), ("99", 99), ("-1", -1)
+    ]  # fmt: skip
+    handles = [await engine.enqueue("notes", {"what": what}, priority=priority) for what, priority in asked]
+    gate.open()
+    for handle in handles:
+        await engine.end(handle)
+    assert order == ["high", "99", "first of 5", "second of 5", "zero", "-1", "low"]
+
+
+async def test_a_hundred_equal_tasks_run_in_the_order_of_their_making(start: Start) -> None:
+    engine = await start(concurrency=1)
+    await engine.status(await engine.enqueue("holds-a-slot"), "processing")
+    handles = [await engine.enqueue("notes", {"what": number}) for number in range(100)]
+    gate.open()
+    for handle in handles:
+        await engine.end(handle)
+    assert order == list(range(100))
+
+
+async def test_no_more_tasks_run_at_once_than_there_are_slots(start: Start) -> None:
+    engine = await start(concurrency=3)
+    handles = [await engine.enqueue("counted", {"queue": "default"}) for _ in range(10)]
+    await until(lambda: running.get("default") == 3, "three runs")
+    assert engine.sql("SELECT count(*) FROM tasks WHERE status = 'processing'") == [(3,)]
+    gate.open()
+    for handle in handles:
+        assert (await engine.end(handle)).status == "completed"
+    assert most == {"default": 3}
+
+
+@pytest.mark.parametrize(("slots", "share"), [(8, 2), (64, 16), (4, 1), (2, 1)])
+async def test_the_audit_queue_holds_at_most_a_quarter_of_the_slots(start: Start, slots: int, share: int) -> None:
+    engine = await start(concurrency=slots)
+    audits = [await engine.enqueue("counted", {"queue": "audit"}, queue="audit", priority=100) for _ in range(slots)]
+    others = [await engine.enqueue("counted", {"queue": "default"}) for _ in range(slots)]
+    await until(lambda: sum(running.values()) == slots, "a run in every slot")
+    assert running == {"audit": share, "default": slots - share}
+    gate.open()
+    for handle in audits + others:
+        assert (await engine.end(handle)).status == "completed"
+    assert most["audit"] == share
+
+
+async def test_a_full_queue_does_not_hold_up_another_one(start: Start) -> None:
+    engine = await start(concurrency=4)
+    audits = [await engine.enqueue("counted", {"queue": "audit"}, queue="audit") for _ in range(50)]
+    await until(lambda: running.get("audit") == 1, "the one run of the audit queue")
+    assert (await engine.run("notes", {"what": "passed"})).status == "completed"
+    assert (await engine.run("notes", {"what": "me too"}, queue="of-my-own")).status == "completed"
+    assert order == ["passed", "me too"]
+    gate.open()
+    for handle in audits:
+        await engine.end(handle)
+
+
+async def test_a_task_of_a_kind_that_is_not_registered_waits_for_it_and_says_so(start: Start) -> None:
+    first_life = await start()
+    handle = await first_life.enqueue("notes", {"what": "kept"}, delay=3600)
+    await first_life.close()
+    first_life.sql("UPDATE tasks SET run_at = 0")
+
+    second_life = await start(kinds=[])
+
+    async def parked() -> bool:
+        row = await second_life.runtime.service.get(handle.id)
+        return row.waiting_for == "kind:notes"
+
+    await until(parked, "the reason why it waits")
+    row = await second_life.runtime.service.get(handle.id)
+    assert (row.status, row.attempt, row.error_type) == ("pending", 0, None)
+    await second_life.close()
+
+    third_life = await start()
+    done = await third_life.runtime.service.wait(handle.id, 20)
+    assert (done.status, done.attempt, done.waiting_for) == ("completed", 1, None)
+    assert result(done) is None
+    assert order == ["kept"]

@@ -1,0 +1,145 @@
+"""Every hot statement finds its rows by an index: cost must not grow with the table."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from quart_app.core.task import TaskFilter
+from quart_app.store import migrate, statements
+from quart_app.store.sql_store import SqlStore
+from quart_app.store.sqlite import Database
+from tests.store.conform_reading import WANTED
+from tests.store.kit import T
+
+ROWS = '[{"id":"x","fence":1,"at":1,"name":"n","output":"1","ordinal":1,"owner":"","idempotency_key":"k"}]'
+PARAMS: dict[str, object] = {
+    "rows": ROWS,
+    "now": T,
+    "limit": 9,
+    "queue": "q",
+    "worker": "w",
+    "before": T,
+    "kinds": '["a"]',
+    "ids": '["x"]',
+    "id": "x",
+    "after": 0,
+}
+# Built from parts by `find`, or parts themselves.
+PARTS = ("find", "find_documents", "source_", "when_", "task_columns", "task_joins")
+# The partial indexes hold only what waits, runs or expires: walking one of them is the point of the statement.
+PARTIAL = {"tasks_processing", "tasks_delayed", "tasks_expiring", "tasks_ready", "tasks_suspects", "tasks_waiting"}
+BIG = {"tasks", "t", "steps", "s", "events", "e", "errors", "x", "args", "a", "results", "progress", "p", "tags", "g"}
+
+WHOLE = {name: statement.text for name, statement in statements.load("sqlite").items() if not name.startswith(PARTS)}
+
+
+def plan(connection: sqlite3.Connection, text: str, params: Mapping[str, object]) -> list[str]:
+    used = {name: value for name, value in params.items() if f":{name}" in text}
+    return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", used)]
+
+
+def walks(plan: Iterable[str]) -> list[str]:
+    """The lines that walk a whole big table, or a whole index that is not a small partial one."""
+    found = []
+    for line in plan:
+        words = line.split()
+        if words[0] != "SCAN" or words[1] not in BIG or "VIRTUAL" in words:
+            continue
+        if "INDEX" in words and words[words.index("INDEX") + 1] in PARTIAL:
+            continue
+        found.append(line)
+    return found
+
+
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterable[sqlite3.Connection]:
+    path = tmp_path_factory.mktemp("plans") / "tasks.db"
+    with closing(sqlite3.connect(path)) as connection:
+        for migration in migrate.find("sqlite"):
+            connection.executescript(migration.text)
+        yield connection
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_statement_walks_no_table_and_sorts_nothing(schema: sqlite3.Connection, name: str) -> None:
+    lines = plan(schema, WHOLE[name], PARAMS)
+    assert walks(lines) == [], lines
+    if name != "steps":  # a handful of one task, not worth an index more on every write
+        assert not [line for line in lines if "TEMP B-TREE" in line], lines
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("claim", "tasks_ready (queue=?)"),
+        ("claim_suspect", "tasks_suspects"),
+        ("stage", "tasks_delayed (run_at<?)"),
+        ("expire", "tasks_expiring (expires_at>? AND expires_at<?)"),
+        ("orphans", "tasks_processing"),
+        ("prune_old", "tasks_ended"),
+        ("prune_kept", "tasks_kept"),
+        ("prune_keys", "idempotency_keys_expiring"),
+        ("unpark", "tasks_waiting"),
+        ("next_due", "tasks_delayed"),
+        ("get", "sqlite_autoindex_tasks_1 (id=?)"),
+        ("complete", "sqlite_autoindex_tasks_1 (id=?)"),
+        ("events", "events_by_task (task=? AND seq>?)"),
+    ],
+)
+def test_a_statement_uses_the_index_that_was_made_for_it(schema: sqlite3.Connection, name: str, index: str) -> None:
+    lines = plan(schema, WHOLE[name], PARAMS)
+    assert [line for line in lines if index in line], lines
+
+
+async def find_text(
+    database: Database, store: SqlStore, monkeypatch: pytest.MonkeyPatch, wanted: TaskFilter
+) -> tuple[str, Mapping[str, object]]:
+    """What `find` really runs."""
+    seen: list[tuple[str, Mapping[str, object]]] = []
+
+    async def scan(text: str, params: Mapping[str, object]) -> list[Any]:
+        seen.append((text, params))
+        return []
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "scan", scan)
+        await store.find(wanted)
+    return seen[0]
+
+
+@pytest.mark.parametrize("wanted", [one for one in WANTED if len(one) == 1], ids=str)
+@pytest.mark.parametrize("page", [{}, {"before_seq": 5}, {"documents": True}], ids=["first", "next", "documents"])
+async def test_a_listing_by_one_filter_goes_through_an_index_newest_first(
+    schema: sqlite3.Connection,
+    database: Database,
+    store: SqlStore,
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: dict[str, Any],
+    page: dict[str, Any],
+) -> None:
+    lines = plan(schema, *await find_text(database, store, monkeypatch, TaskFilter(**wanted, **page)))
+    # The two most common values have no index: nearly every row matches, and a page is full after a few.
+    if wanted not in ({"queue": "default"}, {"owner": ""}) or page.get("before_seq"):
+        assert walks(lines) == [], lines
+    assert not [line for line in lines if "TEMP B-TREE" in line], lines
+
+
+async def test_a_listing_without_filters_reads_from_the_newest_and_sorts_nothing(
+    schema: sqlite3.Connection, database: Database, store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = plan(schema, *await find_text(database, store, monkeypatch, TaskFilter()))
+    assert lines[0] == "SCAN t", "by rowid, backwards, as far as the limit"
+    assert not [line for line in lines if "TEMP B-TREE" in line], lines
+    following = plan(schema, *await find_text(database, store, monkeypatch, TaskFilter(before_seq=9)))
+    assert following[0] == "SEARCH t USING INTEGER PRIMARY KEY (rowid<?)"
+
+
+def test_this_check_can_fail(schema: sqlite3.Connection) -> None:
+    assert walks(plan(schema, "SELECT * FROM tasks WHERE attempt = 1", {}))
+    assert walks(plan(schema, "SELECT * FROM tasks t INDEXED BY tasks_by_kind WHERE attempt = 1", {}))
+    assert [one for one in plan(schema, "SELECT * FROM tasks ORDER BY attempt", {}) if "TEMP B-TREE" in one]

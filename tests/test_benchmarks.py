@@ -1,0 +1,34 @@
+"""The benchmarks run. Their figures are not tested: those depend on the machine."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.checkout import ROOT
+
+pytest.importorskip("huey", reason="pip install -r requirements-dev.txt")
+pytest.importorskip("psutil", reason="pip install -r requirements-dev.txt")
+
+
+@pytest.mark.parametrize("part", ["engine", "batch", "http", "slow-disk", "idle", "flat", "memory"])
+def test_a_smoke_run_of_a_part_prints_its_table_and_keeps_nothing(part: str) -> None:
+    if part == "slow-disk" and not any(map(shutil.which, ("gcc", "cc", "strace"))):
+        pytest.skip("this part needs gcc or strace")
+    results = ROOT / "benchmarks" / "results.md"
+    before = results.read_text() if results.exists() else None
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--smoke", part], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"## {part}\n| figure | measured | target | met | |" in done.stdout
+    assert (results.read_text() if results.exists() else None) == before
+
+
+def test_an_unknown_part_is_refused() -> None:
+    done = subprocess.run([sys.executable, "-m", "benchmarks", "all"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "no such part: all" in done.stderr

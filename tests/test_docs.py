@@ -1,0 +1,232 @@
+"""The README, .env.example and hypercorn.toml against the code: nothing missing, nothing that does not exist."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypercorn.config import Config
+
+import quart_app
+from quart_app import cli, settings, signals
+from quart_app.app import create_app
+from quart_app.core import lifecycle
+from quart_app.core.errors import StartupError
+from quart_app.core.task import STATUSES
+from quart_app.runner.context import TaskContext
+from quart_app.runner.registry import task
+from quart_app.tasks import BUILT_IN
+from quart_app.web import options, problems
+from quart_app.web import tasks as task_views
+from tests import readme
+from tests.checkout import ROOT
+
+SETTINGS = {f"QUART_APP_{field.name.upper()}": field for field in msgspec.structs.fields(settings.Settings)}
+
+
+def names(column: list[list[str]]) -> list[str]:
+    """What stands between backticks in the first cells."""
+    return [name for row in column for name in readme.code(row[0])]
+
+
+# --- settings
+
+
+def test_every_setting_is_in_the_table_and_no_other() -> None:
+    listed = names(readme.rows(readme.section("Settings"), "name"))
+    assert sorted(listed) == sorted(SETTINGS)
+
+
+def test_the_defaults_shown_are_the_defaults() -> None:
+    shown = {readme.code(name)[0]: default for name, default, _ in readme.rows(readme.section("Settings"), "name")}
+    for name, field in SETTINGS.items():
+        if field.default == "":  # empty, or made from another setting: the table says so in words
+            assert not re.fullmatch(r"[0-9.]+", shown[name]), name
+        elif name == "QUART_APP_CPU_SLOTS":
+            assert (shown[name], field.default) == ("number of cores", os.cpu_count())
+        else:
+            default = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+            assert shown[name].strip("`") == default, name
+
+
+@pytest.mark.parametrize("path", ["README.md", "CHANGELOG.md", "startup.sh", "startup.bat", "startup_dev.py"])
+def test_no_text_names_a_setting_that_does_not_exist(path: str) -> None:
+    named = re.findall(r"QUART_APP_[A-Z_]+[A-Z]", (ROOT / path).read_text("utf-8"))
+    assert set(named) <= set(SETTINGS)
+
+
+def test_env_example_has_every_setting_and_can_be_used_as_it_is(tmp_path: Path) -> None:
+    text = (ROOT / ".env.example").read_text("utf-8")
+    active = tmp_path / ".env"
+    active.write_text(re.sub(r"^#(QUART_APP_)", r"\1", text, flags=re.MULTILINE))
+    assert sorted(re.findall(r"^(\w+)=", active.read_text(), flags=re.MULTILINE)) == sorted(SETTINGS)
+    loaded, default = settings.load({}, str(active)), settings.Settings()
+    examples = {"tasks", "smtp_url", "cpu_slots", "bind", "database_url", "log_file"}  # their defaults are no values
+    for name, field in SETTINGS.items():
+        if field.name not in examples:
+            assert getattr(loaded, field.name) == getattr(default, field.name), name
+    assert (loaded.database_path, loaded.log_path) == (default.database_path, default.log_path)
+    assert settings.load({}, str(ROOT / ".env.example")) == default
+
+
+# --- HTTP
+
+
+@pytest.fixture
+def routes(tmp_path: Path) -> set[str]:
+    app = create_app(settings.Settings(data_dir=str(tmp_path)))
+    return {
+        f"{method} {_anonymous(rule.rule)}"
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint != "static"
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+
+def _anonymous(path: str) -> str:
+    return re.sub(r"<[^>]*>", "<>", path)
+
+
+def test_every_route_is_in_the_table_and_no_other(routes: set[str]) -> None:
+    listed = [_anonymous(name) for name in names(readme.rows(readme.section("HTTP API"), "request"))]
+    assert sorted(listed) == sorted(routes)
+
+
+def test_every_option_and_filter_of_a_request_is_named() -> None:
+    text = readme.section("HTTP API")
+    query = re.search(r"Query of `POST /tasks/<kind>`:(.*?)Headers:", text, re.DOTALL)
+    assert query is not None
+    assert set(options.OPTIONS) <= set(readme.code(query[1]))
+    table = {row[0]: row[1] for row in readme.rows(text, "request")}
+    assert set(options.BatchItem.__struct_fields__) == set(re.findall(r'"(\w+)"', table["`POST /tasks`"].split("}")[0]))
+    assert {name.partition("=")[0] for name in readme.code(table["`GET /tasks`"])} >= set(task_views.FILTERS)
+
+
+def test_every_type_of_problem_is_in_the_table() -> None:
+    source = "".join(path.read_text() for path in sorted((ROOT / "quart_app" / "web").rglob("*.py")))
+    raised = set(re.findall(r"\b[Pp]roblem\(\s*[0-9]{3},\s*\"([a-z-]+)\"", source))
+    known = {slug for _, _, slug, _ in problems._KNOWN} | raised
+    listed = [name for row in readme.rows(readme.section("HTTP API"), "status") for name in readme.code(row[1])]
+    assert sorted(listed) == sorted(known)
+
+
+def test_every_built_in_kind_is_in_the_table_with_its_args() -> None:
+    listed = {
+        readme.code(name)[0]: readme.code(args) for name, args, _ in readme.rows(readme.section("HTTP API"), "kind")
+    }
+    assert listed == {kind.name: [name for name, _ in kind.parameters] for kind in BUILT_IN}
+
+
+# --- Python
+
+
+def test_every_option_of_a_kind_is_in_the_table_and_no_other() -> None:
+    listed = names(readme.rows(readme.section("Writing your own task"), "option"))
+    assert sorted(listed) == sorted(set(inspect.signature(task).parameters) - {"kind"})
+
+
+def test_the_options_marked_with_a_star_can_be_given_to_one_task() -> None:
+    marked = [row[0] for row in readme.rows(readme.section("Writing your own task"), "option") if "*" in row[0]]
+    defaults = set(inspect.signature(task).parameters) & set(options.OPTIONS)
+    assert {name for cell in marked for name in readme.code(cell)} == defaults
+
+
+def test_every_part_of_the_context_is_in_the_table_and_no_other() -> None:
+    listed = {name.partition("(")[0] for name in names(readme.rows(readme.section("Writing your own task"), "name"))}
+    runners = {"load_steps", "flush"}  # the runner's side of it
+    public = {name for name in dir(TaskContext) if not name.startswith("_")} - runners
+    assert listed == public | {"args", "cancelled"}  # those two are set in __init__
+
+
+# --- statuses
+
+
+def test_the_statuses_are_the_statuses() -> None:
+    first = readme.section("Statuses").strip().split(".")[0]
+    assert readme.code(first) == list(STATUSES)
+
+
+def test_the_transition_table_is_that_of_the_code() -> None:
+    listed = {}
+    for cause, start, end, _ in readme.rows(readme.section("Statuses"), "cause"):
+        listed[cause.strip("`")] = (set(readme.code(start)), set(readme.code(end)))
+    table = {cause: (set(start), {end}) for cause, (start, end) in lifecycle.TRANSITIONS.items()}
+    table["crash"] = (set(lifecycle.CRASH[0]), set(lifecycle.CRASH[1]))
+    assert listed == table
+
+
+# --- the command line
+
+
+def test_every_command_and_flag_is_named_and_no_other() -> None:
+    parser = cli._parser()
+    (commands,) = [action.choices for action in parser._actions if isinstance(action.choices, dict)]
+    assert set(re.findall(r"python -m quart_app ([a-z]\w*)", readme.TEXT)) == set(commands)
+    every = [parser, *commands.values()]
+    flags = {flag for one in every for action in one._actions for flag in action.option_strings} - {"-h", "--help"}
+    assert set(re.findall(r"--[a-z]+", readme.section("Command line"))) == flags
+
+
+def _startup_errors(kind: type[StartupError] = StartupError) -> Iterator[type[StartupError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _startup_errors(below)
+
+
+def test_every_exit_code_is_in_the_table_and_no_other() -> None:
+    codes = {error.exit_code for error in _startup_errors()}
+    codes |= {value for name, value in vars(signals).items() if name.startswith("CODE_")}
+    listed = [int(row[0]) for row in readme.rows(readme.section("Command line"), "exit code")]
+    assert listed == sorted(codes)
+
+
+def test_every_key_of_hypercorn_toml_exists_and_is_explained() -> None:
+    keys = set(tomllib.loads((ROOT / "hypercorn.toml").read_text("utf-8")))
+    assert {key for key in keys if not hasattr(Config(), key)} == set()
+    assert set(names(readme.rows(readme.section("Settings"), "key"))) == keys
+
+
+# --- the rest
+
+
+def test_every_room_is_on_the_map_and_no_other() -> None:
+    lines = readme.section("Map").splitlines()
+    start = lines.index("quart_app/")
+    listed: set[str] = set()
+    for line in lines[start + 1 : lines.index("```", start)]:
+        listed |= set(re.findall(r"\S+(?:\.py|/)(?=\s)", line[:25]))
+    real = {path.name for path in (ROOT / "quart_app").glob("*.py")}
+    real |= {f"{path.parent.name}/" for path in (ROOT / "quart_app").glob("*/__init__.py")}
+    assert listed == real
+
+
+def test_the_links_inside_the_readme_lead_somewhere() -> None:
+    headings = re.findall(r"^#+ (.*)$", readme.TEXT, flags=re.MULTILINE)
+    anchors = {heading.lower().replace(" ", "-") for heading in headings}
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", readme.TEXT):
+        assert target[1:] in anchors if target.startswith("#") else (ROOT / target).exists(), target
+
+
+def test_the_files_and_folders_the_readme_names_exist() -> None:
+    named = re.findall(r"`((?:tests|quart_app|benchmarks|migrations)/[\w/.]+)`", readme.TEXT)
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_performance_table_is_that_of_the_last_run() -> None:
+    pytest.importorskip("psutil", reason="pip install -r requirements-dev.txt")
+    from benchmarks import __main__ as benchmarks
+
+    kept = benchmarks._read()
+    assert list(kept) == list(benchmarks.PARTS)
+    assert benchmarks.summary(kept) in readme.TEXT
+
+
+def test_the_changelog_knows_this_version() -> None:
+    assert f"## [{quart_app.__version__}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")

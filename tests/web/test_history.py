@@ -1,0 +1,93 @@
+"""`GET /tasks/<id>/history`: attempts, steps, events and logs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.web.site import Site, assert_problem
+
+
+async def history(site: Site, task_id: str) -> Any:
+    answer = await site.get(f"/tasks/{task_id}/history")
+    assert answer.status == 200
+    assert answer.json.keys() >= {"attempts", "steps", "events", "logs"}
+    return answer.json
+
+
+async def test_a_task_that_never_ran_has_one_event(site: Site) -> None:
+    found = await history(site, await site.make("echo", query="?delay=3600"))
+    assert (found["attempts"], found["steps"], found["logs"]) == ([], [], [])
+    assert [(one["event"], one["status"], one["cause"]) for one in found["events"]] == [("status", "pending", "enqueue")]
+
+
+async def test_the_events_tell_the_whole_path_in_order(site: Site) -> None:
+    site.open_gate("steps")
+    task_id = (await site.run("steps"))["task_id"]
+    events = (await history(site, task_id))["events"]
+    assert [(one["event"], one["cause"]) for one in events if one["event"] == "status"] == [
+        ("status", "enqueue"),
+        ("status", "claim"),
+        ("status", "complete"),
+    ]
+    assert [one["event"] for one in events] == ["status", "status", "step", "log", "step", "status"]
+    assert {one["task_id"] for one in events} == {task_id}
+    assert [one["seq"] for one in events] == sorted({one["seq"] for one in events})
+    assert all(one.keys() >= {"task_id", "seq", "at", "status", "cause", "attempt", "data"} for one in events)
+
+
+async def test_the_steps_stand_with_their_outputs(site: Site) -> None:
+    site.open_gate("steps")
+    found = await history(site, (await site.run("steps"))["task_id"])
+    assert [(step["name"], step["output"]) for step in found["steps"]] == [("first", 1), ("second", 2)]
+
+
+async def test_the_logs_stand_with_their_fields(site: Site) -> None:
+    site.open_gate("steps")
+    (line,) = (await history(site, (await site.run("steps"))["task_id"]))["logs"]
+    assert (line["message"], line["fields"]) == ("between the steps", {"colour": "blue", "first": 1})
+
+
+async def test_each_attempt_has_its_error_with_the_traceback(site: Site) -> None:
+    found = await history(site, (await site.run("fail-twice"))["task_id"])
+    assert [(one["attempt"], one["outcome"]) for one in found["attempts"]] == [(1, "retry"), (2, "retry"), (3, "complete")]
+    first, second, third = (one["error"] for one in found["attempts"])
+    assert (first["type"], first["message"], first["retryable"]) == ("OSError", "attempt 1 fails", True)
+    assert "attempt 2 fails" in second["traceback"]
+    assert "in fail_twice" in second["traceback"]
+    assert third is None
+    assert all(one["started_at"] <= one["ended_at"] for one in found["attempts"])
+
+
+async def test_a_running_attempt_has_no_end_yet(site: Site) -> None:
+    (attempt,) = (await history(site, await site.held()))["attempts"]
+    assert (attempt["attempt"], attempt["ended_at"], attempt["outcome"], attempt["error"]) == (1, None, None, None)
+
+
+async def test_a_retry_by_hand_adds_to_the_history(site: Site) -> None:
+    task_id = (await site.run("steps"))["task_id"]
+    site.open_gate("steps")
+    await site.post(f"/tasks/{task_id}/retry")
+    await site.ended(task_id)
+    found = await history(site, task_id)
+    causes = [one["cause"] for one in found["events"] if one["event"] == "status"]
+    assert causes == ["enqueue", "claim", "fail", "rerun", "claim", "complete"]
+    assert [(one["attempt"], one["outcome"]) for one in found["attempts"]] == [(1, "fail"), (1, "complete")]
+    assert found["attempts"][0]["error"]["type"] == "NonRetryable"
+
+
+async def test_a_cancelled_attempt_says_so(site: Site) -> None:
+    task_id = await site.held()
+    await site.post(f"/tasks/{task_id}/cancel")
+    await site.ended(task_id)
+    (attempt,) = (await history(site, task_id))["attempts"]
+    assert attempt["outcome"] == "cancel"
+
+
+async def test_the_task_itself_shows_no_traceback(site: Site) -> None:
+    task = await site.run("fail")
+    assert task["error"] == {"type": "ValueError", "message": "as asked", "attempt": 1, "retryable": True}
+
+
+async def test_a_query_is_400(site: Site) -> None:
+    task_id = await site.make("echo")
+    assert_problem(await site.get(f"/tasks/{task_id}/history?after=1"), 400)
