@@ -40,6 +40,13 @@ def test_a_server_whose_loop_was_ended_does_not_linger_and_hold_the_database(ser
         return False
 
     until(ended_or_serving, "the end of the process, or its survival", deadline=20)
-    if not server.running:
-        server.start(command).wait_ready()
-    assert server.ended(server.post("quick", {"x": 1}))["result"] == 1
+
+    def works() -> bool:
+        # The guilty task may be resumed and end the loop again, until a run of it is recorded before the loop ends.
+        with contextlib.suppress(httpx.TransportError, AssertionError):
+            if not server.running:
+                server.start(command).wait_ready()
+            return bool(server.ended(server.post("quick", {"x": 1}))["result"] == 1)
+        return False
+
+    until(works, "a server that runs tasks again", deadline=90)

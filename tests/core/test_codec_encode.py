@@ -102,7 +102,7 @@ def dataclass_cycle() -> Point:
         {(1, 2): 3},
         {b"k": 1},
         {Stubborn(): 1},
-        (item for item in ()),
+        (item for item in (1, 2)),
         range(3),
         ValueError("x"),
     ],

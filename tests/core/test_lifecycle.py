@@ -76,7 +76,7 @@ def test_a_task_without_a_handler_waits_for_its_kind() -> None:
 def test_an_error_is_tried_again_until_the_attempts_are_used_up(attempt: int, max_attempts: int, again: bool) -> None:
     decision = decide(Raised(ERROR), attempt=attempt, max_attempts=max_attempts)
     assert isinstance(decision, RetryAt if again else Fail)
-    assert decision.error == ERROR  # type: ignore[union-attr]
+    assert decision.error == ERROR
 
 
 def test_an_error_that_is_not_retryable_fails_at_once_and_says_so() -> None:

@@ -60,7 +60,9 @@ class Attack:
         return self.wire.ask(raw, end)
 
     def fail(self, name: str, reply: Reply) -> None:
-        self.failures.append(f"{name[:200]}: {reply.status} {reply.headers.get(b'content-type')!r} {reply.body[:200]!r}")
+        self.failures.append(
+            f"{name[:200]}: {reply.status} {reply.headers.get(b'content-type')!r} {reply.body[:200]!r}"
+        )
 
     # --- the oracle
 
@@ -92,7 +94,9 @@ class SlowPeers:
     def __init__(self, port: int, each: int = 20) -> None:
         self.heads = [self._begun(port, b"POST /tasks/echo HTTP/1.1\r\nHost: a\r\nX: ") for _ in range(each)]
         self.bodies = [self._begun(port, self.BODY + b"Content-Length: 12\r\n\r\n{") for _ in range(each)]
-        self.chunks = [self._begun(port, self.BODY + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n") for _ in range(each)]
+        self.chunks = [
+            self._begun(port, self.BODY + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n") for _ in range(each)
+        ]
 
     def _begun(self, port: int, raw: bytes) -> Wire:
         wire = Wire(port)
@@ -102,4 +106,3 @@ class SlowPeers:
     def close(self) -> None:
         for wire in (*self.heads, *self.bodies, *self.chunks):
             wire.close()
-

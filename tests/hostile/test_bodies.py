@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.hostile.attack import Attack
 from tests.hostile.corpus import bodies, entries
+from tests.hostile.corpus.fields import CONTENT_TYPES
 from tests.hostile.wire import post_json, request
 
 KINDS = ["echo", "add", "send-email"]
@@ -13,7 +16,12 @@ KINDS = ["echo", "add", "send-email"]
 
 def targets(attack: Attack) -> list[str]:
     """Everything that reads a body; of the tasks, the one that such a request could not change anyway."""
-    return [*(f"/tasks/{kind}" for kind in KINDS), "/tasks", f"/tasks/{attack.done}/cancel", f"/tasks/{attack.done}/retry"]
+    return [
+        *(f"/tasks/{kind}" for kind in KINDS),
+        "/tasks",
+        f"/tasks/{attack.done}/cancel",
+        f"/tasks/{attack.done}/retry",
+    ]
 
 
 def test_every_malformed_body_is_refused_everywhere(attack: Attack) -> None:
@@ -53,8 +61,6 @@ def test_a_body_where_none_belongs_is_refused(attack: Attack) -> None:
 
 
 def test_args_that_fit_no_signature_are_refused_alone_and_in_an_array(attack: Attack) -> None:
-    import json
-
     for kind, args in entries.ARGS:
         attack.refused(f"{kind} {args}", post_json(f"/tasks/{kind}", json.dumps(args).encode()), 422)
         batch = [{"kind": "echo"}, {"kind": kind, "args": args}]
@@ -68,8 +74,6 @@ def test_values_that_are_no_integers_are_refused(attack: Attack) -> None:
 
 
 def test_bodies_that_are_not_called_json_are_refused(attack: Attack) -> None:
-    from tests.hostile.corpus.fields import CONTENT_TYPES
-
     for value in CONTENT_TYPES:
         for target in targets(attack):
             attack.refused(f"{target} {value!r}", request("POST", target, b"{}", [(b"Content-Type", value)]), 415)

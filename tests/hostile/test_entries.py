@@ -22,7 +22,13 @@ def test_entries_that_are_no_objects_are_refused(attack: Attack) -> None:
     for entry in (None, True, 0, 1.5, "echo", "", [], [[]], ["echo", {}]):
         for body in ([entry], [{"kind": "echo"}, entry]):
             attack.refused(f"{entry!r}", post_json("/tasks", json.dumps(body).encode()), 422)
-    for name, text in {"no entry": b"[]", "null": b"null", "text": b'"echo"', "number": b"5", "1001": b"[" + b'{"kind":"echo"},' * 1000 + b'{"kind":"echo"}]'}.items():
+    for name, text in {
+        "no entry": b"[]",
+        "null": b"null",
+        "text": b'"echo"',
+        "number": b"5",
+        "1001": b"[" + b'{"kind":"echo"},' * 1000 + b'{"kind":"echo"}]',
+    }.items():
         attack.refused(name, post_json("/tasks", text), 422)
 
 

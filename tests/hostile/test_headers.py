@@ -18,7 +18,17 @@ def test_fields_that_cannot_be_meant_are_refused(attack: Attack) -> None:
 
 def test_too_many_or_too_large_fields_are_refused_on_every_route(attack: Attack) -> None:
     many: list[Field] = [(b"X-%d" % number, b"v") for number in range(150)]
-    for path in ("/", "/hello", "/health", "/ready", "/status", "/start/1/2", "/tasks", "/nowhere", f"/tasks/{attack.done}"):
+    for path in (
+        "/",
+        "/hello",
+        "/health",
+        "/ready",
+        "/status",
+        "/start/1/2",
+        "/tasks",
+        "/nowhere",
+        f"/tasks/{attack.done}",
+    ):
         attack.refused(path, request("GET", path, None, many), 431)
         attack.refused(path, request("GET", path, None, [(b"X", b"v" * 16_400)]), 431)
 
@@ -56,7 +66,12 @@ def test_a_link_of_another_site_or_a_prefetch_starts_nothing(attack: Attack, fie
 
 @pytest.mark.parametrize("field", FOREIGN)
 def test_a_form_of_another_site_starts_nothing(attack: Attack, field: Field) -> None:
-    for content_type in (b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data", b"application/json"):
+    for content_type in (
+        b"text/plain",
+        b"application/x-www-form-urlencoded",
+        b"multipart/form-data",
+        b"application/json",
+    ):
         fields = [(b"Content-Type", content_type), field]
         for target in ("/tasks/echo", "/tasks", f"/tasks/{attack.later}/cancel"):
             attack.refused(f"{target} {content_type!r}", request("POST", target, b"{}", fields), 403)

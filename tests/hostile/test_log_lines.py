@@ -19,7 +19,9 @@ ENDS = ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2
 STEERING = ["\x1b[2K\x1b[1A", "\x1b]0;title\x07", "\x08" * 100, "\x9b31m", "\u202e", "\x7f"]
 TEXTS = [f"before{end}{FORGED}{end}after" for end in ENDS] + [f"{steer}{FORGED}" for steer in STEERING]
 
-LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|ERROR|CRITICAL) \[[0-9a-f-]+\] [\w.-]+: ")
+LINE = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|ERROR|CRITICAL) \[[0-9a-f-]+\] [\w.-]+: "
+)
 TRACE = "    | "
 UNPRINTABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]")
 
@@ -32,15 +34,26 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     with Wire(server.port) as wire:
         for text in TEXTS:
             for kind in ("speak", "trip"):
-                reply = wire.ask(post_json(f"/tasks/{kind}", json.dumps({"text": text}).encode(), (b"Prefer", b"wait=30")))
+                reply = wire.ask(
+                    post_json(f"/tasks/{kind}", json.dumps({"text": text}).encode(), (b"Prefer", b"wait=30"))
+                )
                 assert (reply.status, reply.json["status"]) == (200, "failed")
             quoted = quote(text, safe="")
-            for target in (f"/{quoted}", f"/tasks/{quoted}", f"/tasks?tag={quoted}", f"/hello?q={quoted}", f"/hello?{quoted}"):
+            for target in (
+                f"/{quoted}",
+                f"/tasks/{quoted}",
+                f"/tasks?tag={quoted}",
+                f"/hello?q={quoted}",
+                f"/hello?{quoted}",
+            ):
                 assert wire.ask(request("GET", target)).status < 500
             for target in (f"/tasks/{quoted}", f"/tasks/speak?queue={quoted}", f"/tasks/speak?tag={quoted}"):
                 assert 400 <= wire.ask(post_json(target, b"{}")).status < 500
             header = text.encode().replace(b"\r", b"").replace(b"\n", b"")
-            assert wire.ask(request("GET", "/hello", None, [(b"User-Agent", header), (b"Referer", header)])).status in (200, 400)
+            assert wire.ask(request("GET", "/hello", None, [(b"User-Agent", header), (b"Referer", header)])).status in (
+                200,
+                400,
+            )
             assert 400 <= wire.ask(post_json("/tasks/speak", b"{}", (b"Idempotency-Key", header))).status < 500
     assert server.stop() == 0
     yield {"log": server.log.read_text("utf-8"), "console": server.stderr.read_text("utf-8")}

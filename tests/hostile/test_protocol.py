@@ -88,7 +88,11 @@ def test_a_body_is_never_read_as_the_next_request(attack: Attack) -> None:
 
 def test_nothing_behind_garbage_in_a_pipeline_is_done(attack: Attack) -> None:
     healthy = request("GET", "/health")
-    for garbage in (b"\x00\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"POST /tasks/echo HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n"):
+    for garbage in (
+        b"\x00\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"POST /tasks/echo HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+    ):
         attack.wire.send(healthy * 3 + garbage + MAKE)
         assert [attack.wire.read().status for _ in range(3)] == [200] * 3
         reply = attack.wire.read()

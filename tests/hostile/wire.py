@@ -42,7 +42,11 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 def request(
-    method: str, target: str | bytes, body: bytes | None = None, headers: Iterable[Field] = (), host: bytes = b"localhost"
+    method: str,
+    target: str | bytes,
+    body: bytes | None = None,
+    headers: Iterable[Field] = (),
+    host: bytes = b"localhost",
 ) -> bytes:
     """The bytes of a request that is well-formed as far as its parts are."""
     if isinstance(target, str):

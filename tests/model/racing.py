@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from quart_app.core.task import TaskError
 from tests.model.base import Base
@@ -14,7 +15,7 @@ class Racing(Base):
         puppet = self.some_puppet(pick)
         life, (task_id, fence) = self.life_of(puppet), (puppet.claimed.id, puppet.claimed.fence)
         store, now = self.store, self.now
-        writes = {
+        writes: dict[str, Callable[[], Awaitable[bool]]] = {
             "complete": lambda: store.complete(task_id, fence, "7", now),
             "fail": lambda: store.fail(task_id, fence, TaskError("Race", "x"), now),
             "release": lambda: store.release(task_id, fence, puppet.claimed.queue, now),

@@ -163,6 +163,21 @@ class Creating:
         assert everything(sql) == before
         assert not (await store.enqueue([keyed("k", now=T + 1000)]))[0].replayed
 
+    async def test_keys_are_known_when_enqueueing_under_them_would_make_nothing_new(self, store: Store) -> None:
+        assert not await store.known_keys([keyed("a")])
+        await store.enqueue([keyed("a", keep=1000), keyed("b", keep=1000)])
+        assert await store.known_keys([keyed("a")])
+        assert await store.known_keys([keyed("b"), keyed("a"), keyed("a", "another request")])
+        assert not await store.known_keys([keyed("a"), keyed("new")])
+        assert not await store.known_keys([keyed("a"), new_task()])
+        assert not await store.known_keys([new_task()])
+        assert not await store.known_keys([keyed("a", owner="ann")])
+
+    async def test_a_key_that_has_expired_is_no_longer_known(self, store: Store) -> None:
+        await store.enqueue([keyed("a", keep=1000)])
+        assert await store.known_keys([keyed("a", now=T + 999)])
+        assert not await store.known_keys([keyed("a", now=T + 1000)])
+
     async def test_a_hundred_callers_with_one_key_make_one_task(self, store: Store) -> None:
         answers = await asyncio.gather(*(store.enqueue([keyed("k")]) for _ in range(100)))
         assert len({made.id for (made,) in answers}) == 1

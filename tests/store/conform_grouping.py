@@ -63,7 +63,7 @@ class Grouping:
                 store.fail(task.id, task.fence, ERROR, T),
                 store.end_cancelled(task.id, task.fence, T),
             )
-            assert landed == [True, False, False]
+            assert list(landed) == [True, False, False]
 
     async def test_a_failing_write_beside_good_ones_fails_alone(self, store: Store) -> None:
         await store.enqueue([keyed("k", "one")])

@@ -172,3 +172,4 @@ class Reading:
     async def test_a_healthy_store_takes_a_probe_and_says_so(self, store: Store) -> None:
         await store.probe()
         assert await store.health()
+        assert store.version

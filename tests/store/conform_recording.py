@@ -53,7 +53,7 @@ class Recording:
             store.record_step(first.id, first.fence, "s", "1", 1, T, False),
             store.record_step(second.id, second.fence, "s", "2", 1, T, False),
         )
-        assert landed == [True, True]
+        assert list(landed) == [True, True]
         assert [step.output for step in await store.steps(first.id)] == ["1"]
         assert [step.output for step in await store.steps(second.id)] == ["2"]
 

@@ -123,8 +123,9 @@ async def test_a_listing_by_one_filter_goes_through_an_index_newest_first(
     page: dict[str, Any],
 ) -> None:
     lines = plan(schema, *await find_text(database, store, monkeypatch, TaskFilter(**wanted, **page)))
-    # The two most common values have no index: nearly every row matches, and a page is full after a few.
-    if wanted not in ({"queue": "default"}, {"owner": ""}) or page.get("before_seq"):
+    # The two most common values have no index: nearly every row matches, and a page is full after a few. Nor has the
+    # time of creation: after a step of the clock no index in the order of `seq` could stand for it.
+    if not (wanted.keys() & {"created_after", "created_before"} or wanted in ({"queue": "default"}, {"owner": ""})):
         assert walks(lines) == [], lines
     assert not [line for line in lines if "TEMP B-TREE" in line], lines
 

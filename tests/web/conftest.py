@@ -23,7 +23,12 @@ def serve(tmp_path: Path) -> Serve:
 
     @asynccontextmanager
     async def start(**given: Any) -> AsyncIterator[Site]:
-        quick = {"drain_seconds": 0.0, "simulated_steps": "0", "simulated_error_rate": 0.0, "simulated_add_seconds": 0.0}
+        quick = {
+            "drain_seconds": 0.0,
+            "simulated_steps": "0",
+            "simulated_error_rate": 0.0,
+            "simulated_add_seconds": 0.0,
+        }
         settings = Settings(**{"data_dir": str(tmp_path), "tasks": str(KINDS), **quick, **given})
         app = create_app(settings)
         async with app.test_app():

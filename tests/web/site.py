@@ -55,7 +55,12 @@ class Site:
     # --- requests
 
     async def request(
-        self, method: str, path: str, body: Any = _NOTHING, headers: Pairs | None = None, content_type: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = _NOTHING,
+        headers: Pairs | None = None,
+        content_type: str | None = None,
     ) -> Answer:
         """`body`: bytes as they are, anything else as JSON."""
         fields = Headers(headers or {})

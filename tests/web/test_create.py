@@ -36,9 +36,13 @@ async def test_a_new_task_is_answered_with_where_to_look(site: Site) -> None:
 
 async def test_a_task_shows_every_field_of_the_contract(site: Site) -> None:
     task = await site.run("echo", {"value": [1, "two", None]}, "?tag=b&tag=a")
-    assert FIELDS <= task.keys()
+    assert task.keys() >= FIELDS
     assert all(MOMENT.fullmatch(task[name]) for name in ("created_at", "run_at", "started_at", "completed_at"))
-    assert (task["status"], task["result"], task["args"]) == ("completed", [1, "two", None], {"value": [1, "two", None]})
+    assert (task["status"], task["result"], task["args"]) == (
+        "completed",
+        [1, "two", None],
+        {"value": [1, "two", None]},
+    )
     assert (task["attempt"], task["max_attempts"], task["crashes"]) == (1, 1, 0)
     assert (task["error"], task["waiting_for"], task["progress"], task["tags"]) == (None, None, None, ["b", "a"])
 
@@ -175,7 +179,12 @@ async def test_a_false_host_does_not_change_where_an_answer_points(site: Site) -
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}],
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+    ],
 )
 async def test_another_site_may_not_start_anything(site: Site, headers: dict[str, str]) -> None:
     assert_problem(await site.post("/tasks/echo", {}, headers), 403)

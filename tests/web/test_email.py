@@ -64,7 +64,9 @@ async def test_any_line_can_be_a_subject(site: Site, subject: str) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("body", ["", "é\n" * 100, ".\r\nQUIT\r\n", "From x\n\nSubject: y", "l" * 5000, "\x1b\x0b\u2028"])
+@pytest.mark.parametrize(
+    "body", ["", "é\n" * 100, ".\r\nQUIT\r\n", "From x\n\nSubject: y", "l" * 5000, "\x1b\x0b\u2028"]
+)
 async def test_any_text_can_be_a_body(site: Site, body: str) -> None:
     task = await site.run("send-email", {**MAIL, "body": body})
     assert task["status"] == "completed"
@@ -123,7 +125,9 @@ async def test_a_mail_needs_all_its_parts(site: Site, missing: str) -> None:
     assert_problem(await site.post("/tasks/send-email", parts), 422, f"/{missing}")
 
 
-@pytest.mark.parametrize("character", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\x1b", "\x7f"])
+@pytest.mark.parametrize(
+    "character", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\x1b", "\x7f"]
+)
 async def test_a_subject_with_a_rare_line_end_is_refused_or_sent(site: Site, character: str) -> None:
     """Python takes these for line ends; accepted, the mail must not fail for them later."""
     answer = await site.post("/tasks/send-email?max_attempts=1", {**MAIL, "subject": f"one{character}two"})

@@ -53,7 +53,11 @@ async def mailbox() -> AsyncIterator[Mailbox]:
 
     def session() -> Any:
         return smtp.SMTP(
-            box, hostname="test", loop=asyncio.get_running_loop(), authenticator=box.authenticate, auth_require_tls=False
+            box,
+            hostname="test",
+            loop=asyncio.get_running_loop(),
+            authenticator=box.authenticate,
+            auth_require_tls=False,
         )
 
     server = await asyncio.get_running_loop().create_server(session, "127.0.0.1", 0)

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from quart_app.core.task import STATUSES
 from quart_app.core.errors import Draining
+from quart_app.core.task import STATUSES
 from tests.web.conftest import Serve
 from tests.web.site import Site, assert_problem
 

@@ -17,7 +17,9 @@ async def history(site: Site, task_id: str) -> Any:
 async def test_a_task_that_never_ran_has_one_event(site: Site) -> None:
     found = await history(site, await site.make("echo", query="?delay=3600"))
     assert (found["attempts"], found["steps"], found["logs"]) == ([], [], [])
-    assert [(one["event"], one["status"], one["cause"]) for one in found["events"]] == [("status", "pending", "enqueue")]
+    assert [(one["event"], one["status"], one["cause"]) for one in found["events"]] == [
+        ("status", "pending", "enqueue")
+    ]
 
 
 async def test_the_events_tell_the_whole_path_in_order(site: Site) -> None:
@@ -49,7 +51,11 @@ async def test_the_logs_stand_with_their_fields(site: Site) -> None:
 
 async def test_each_attempt_has_its_error_with_the_traceback(site: Site) -> None:
     found = await history(site, (await site.run("fail-twice"))["task_id"])
-    assert [(one["attempt"], one["outcome"]) for one in found["attempts"]] == [(1, "retry"), (2, "retry"), (3, "complete")]
+    assert [(one["attempt"], one["outcome"]) for one in found["attempts"]] == [
+        (1, "retry"),
+        (2, "retry"),
+        (3, "complete"),
+    ]
     first, second, third = (one["error"] for one in found["attempts"])
     assert (first["type"], first["message"], first["retryable"]) == ("OSError", "attempt 1 fails", True)
     assert "attempt 2 fails" in second["traceback"]

@@ -96,7 +96,8 @@ async def test_an_error_message_is_at_most_four_kilobytes(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["\u2028", "\u202e", "\U0001f600", "<script>", "\x1b[31m", "\x7f", "\r\n", "' OR 1=1 --", "a" * 100_000, "\\u0000"]
+    "value",
+    ["\u2028", "\u202e", "\U0001f600", "<script>", "\x1b[31m", "\x7f", "\r\n", "' OR 1=1 --", "a" * 100_000, "\\u0000"],
 )
 async def test_text_comes_back_as_it_went_in(site: Site, value: Any) -> None:
     task = await site.run("echo", {"value": {value[:99]: value}})

@@ -13,7 +13,13 @@ from tests.web.site import Site, assert_problem
 async def fill(site: Site) -> list[str]:
     """Twelve tasks of differing kind, queue, tag and status, all at rest; their ids, oldest first."""
     entries: list[dict[str, Any]] = [
-        {"kind": "echo", "args": {"value": n}, "delay": 3600, "queue": "even" if n % 2 == 0 else "odd", "tags": [f"t{n % 3}", "all"]}
+        {
+            "kind": "echo",
+            "args": {"value": n},
+            "delay": 3600,
+            "queue": "even" if n % 2 == 0 else "odd",
+            "tags": [f"t{n % 3}", "all"],
+        }
         for n in range(8)
     ]
     ids = [made["task_id"] for made in (await site.post("/tasks", entries)).json["tasks"]]

@@ -80,8 +80,10 @@ async def test_tasks_of_higher_priority_start_first(serve: Any) -> None:
         site.open_gate("hold")
         await site.ended(first)
         ended = [await site.ended(task_id) for task_id in made]
-        starts = site.sql("SELECT t.priority FROM events e JOIN tasks t ON t.seq = e.task "
-                          "WHERE e.cause = 'claim' AND t.kind = 'echo' ORDER BY e.seq")
+        starts = site.sql(
+            "SELECT t.priority FROM events e JOIN tasks t ON t.seq = e.task "
+            "WHERE e.cause = 'claim' AND t.kind = 'echo' ORDER BY e.seq"
+        )
     assert [one["status"] for one in ended] == ["completed"] * 3
     assert starts == [(5,), (0,), (-1,)]
 

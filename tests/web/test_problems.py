@@ -43,7 +43,9 @@ async def test_options_names_the_methods_and_starts_nothing(site: Site, path: st
     assert await site.total() == 0
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/tasks/a/b/c", "/tasks/", "/start/1", "/start/1/2/3", "/static/x", "/%00"])
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/tasks/a/b/c", "/tasks/", "/start/1", "/start/1/2/3", "/static/x", "/%00"]
+)
 async def test_an_unknown_path_is_404(site: Site, path: str) -> None:
     assert_problem(await site.get(path), 404)
 

@@ -40,7 +40,18 @@ BIG = int("9" * 1000)
 
 @pytest.mark.parametrize(
     ("x", "y"),
-    [(-10, 5), (-1, -2), (0, 0), ("-0", 7), ("007", 1), (2**53 + 1, 1), (2**63, -1), (10**999, 1), (BIG, -BIG), (-BIG, 1)],
+    [
+        (-10, 5),
+        (-1, -2),
+        (0, 0),
+        ("-0", 7),
+        ("007", 1),
+        (2**53 + 1, 1),
+        (2**63, -1),
+        (10**999, 1),
+        (BIG, -BIG),
+        (-BIG, 1),
+    ],
 )
 async def test_integers_of_any_sign_and_up_to_1000_digits_are_added(site: Site, x: object, y: object) -> None:
     task_id = await started(site, x, y)
@@ -57,7 +68,8 @@ async def test_a_sum_of_1001_digits_ends_with_an_answer(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "x", ["1.5", "ten", "1e3", "0x10", "+5", "%205", "5%20", "1_0", "%D9%A3", "--1", "-", "NaN", "%00", "1%0A", "1" * 1001]
+    "x",
+    ["1.5", "ten", "1e3", "0x10", "+5", "%205", "5%20", "1_0", "%D9%A3", "--1", "-", "NaN", "%00", "1%0A", "1" * 1001],
 )
 async def test_anything_else_is_400_and_starts_nothing(site: Site, x: str) -> None:
     for path in (f"/start/{x}/1", f"/start/1/{x}"):

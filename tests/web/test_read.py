@@ -48,7 +48,7 @@ async def test_the_etag_is_the_same_while_nothing_changes(site: Site) -> None:
     assert len(tags) == 1
 
 
-@pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', "{} , W/\"x\"", "*"])
+@pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', '{} , W/"x"', "*"])
 async def test_a_version_the_client_has_is_304_without_a_body(site: Site, form: str) -> None:
     task_id = await site.make("echo")
     await site.ended(task_id)
@@ -135,7 +135,9 @@ async def test_a_wait_that_is_not_0_to_60_seconds_is_400(site: Site, wait: str) 
     assert_problem(await site.get(f"/tasks/{task_id}?wait={wait}"), 400, part="wait")
 
 
-@pytest.mark.parametrize("task_id", [NOBODY, NOBODY.upper(), "x", "%00", "%2e%2e", "..", "i" * 5000, "%ff", "a%0d%0ab", "'"])
+@pytest.mark.parametrize(
+    "task_id", [NOBODY, NOBODY.upper(), "x", "%00", "%2e%2e", "..", "i" * 5000, "%ff", "a%0d%0ab", "'"]
+)
 @pytest.mark.parametrize("suffix", ["", "/history", "?wait=60"])
 async def test_an_unknown_id_is_404(site: Site, task_id: str, suffix: str) -> None:
     assert_problem(await site.get(f"/tasks/{task_id}{suffix}"), 404)

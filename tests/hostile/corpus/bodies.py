@@ -146,7 +146,9 @@ NOT_OBJECTS: Final[dict[str, bytes]] = {
     "array of pairs": b'[["value", 1]]',
 }
 
-_WHOLE: Final = rb'{"kind":"echo","args":{"value":[1,-2.5e3,true,null,"\u00e9\ud83d\ude00",{"a":{"b":[[]]}}]},"tags":["t"]}'
+_WHOLE: Final = (
+    rb'{"kind":"echo","args":{"value":[1,-2.5e3,true,null,"\u00e9\ud83d\ude00",{"a":{"b":[[]]}}]},"tags":["t"]}'
+)
 
 
 def duplicate_keys() -> Iterator[tuple[str, bytes]]:

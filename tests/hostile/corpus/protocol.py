@@ -1,7 +1,7 @@
 """Bytes that are no HTTP/1.1, or HTTP that two servers could read differently. Each line says who answers:
 
 HYPERCORN  the bytes never become a request: Hypercorn (h11) answers with an empty 4xx and closes, or just closes.
-CODING     the same for a Transfer-Encoding it does not know: an empty 501, as RFC 9112, 6.1 asks. The only 5xx there is.
+CODING     the same for a Transfer-Encoding it does not know: an empty 501 (RFC 9112, 6.1), the only 5xx there is.
 OURS       a request that we refuse: a 4xx problem document.
 SERVED     odd, but RFC 9112 lets a server read it: answered like its ordinary form (it must start nothing).
 """
@@ -27,9 +27,18 @@ LENGTHS: Final[dict[str, tuple[bytes, Who]]] = {
     "length and coding": (_POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", OURS),
     "coding and length": (_POST + b"Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n2\r\n{}\r\n0\r\n\r\n", OURS),
     "both on a GET": (_GET + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", OURS),
-    "both on a visit": (b"GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", OURS),
-    "both on /start": (b"GET /start/1/2 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", OURS),
-    "both on no route": (b"GET /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", OURS),
+    "both on a visit": (
+        b"GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        OURS,
+    ),
+    "both on /start": (
+        b"GET /start/1/2 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        OURS,
+    ),
+    "both on no route": (
+        b"GET /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        OURS,
+    ),
     "two lengths": (_POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ", HYPERCORN),
     "two lengths in one": (_POST + b"Content-Length: 2, 3\r\n\r\n{} ", HYPERCORN),
     "negative length": (_POST + b"Content-Length: -2\r\n\r\n{}", HYPERCORN),
@@ -46,7 +55,10 @@ LENGTHS: Final[dict[str, tuple[bytes, Who]]] = {
     "identity": (_POST + b"Transfer-Encoding: identity\r\n\r\n{}", CODING),
     "two codings": (_POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", CODING),
     "chunked twice": (_POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", CODING),
-    "chunked in two fields": (_POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", CODING),
+    "chunked in two fields": (
+        _POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        CODING,
+    ),
     "nearly chunked": (_POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", CODING),
     "chunked in quotes": (_POST + b'Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n', CODING),
 }
@@ -133,7 +145,10 @@ SWITCHES: Final[dict[str, tuple[bytes, Who]]] = {
     "websocket on no route": (b"GET /ws/nowhere HTTP/1.1\r\nHost: a\r\n" + _SOCKET + _KEY + b"\r\n", OURS),
     "websocket on /start": (b"GET /start/1/2 HTTP/1.1\r\nHost: a\r\n" + _SOCKET + _KEY + b"\r\n", OURS),
     "websocket without a key": (b"GET /hello HTTP/1.1\r\nHost: a\r\n" + _SOCKET + b"\r\n", HYPERCORN),
-    "websocket of version 99": (b"GET /hello HTTP/1.1\r\nHost: a\r\n" + _SOCKET.replace(b"13", b"99") + _KEY + b"\r\n", HYPERCORN),
+    "websocket of version 99": (
+        b"GET /hello HTTP/1.1\r\nHost: a\r\n" + _SOCKET.replace(b"13", b"99") + _KEY + b"\r\n",
+        HYPERCORN,
+    ),
 }
 
 # Requests that end before they are whole; the client then says that nothing more will come.
