@@ -11,6 +11,9 @@ from quart_app.core.task import DEFAULT_QUEUE, TaskFilter
 _COMMON: Final = {("queue", DEFAULT_QUEUE): "default_queue", ("owner", ""): "no_owner"}
 
 
+STEP_MS: Final = 3 * 3_600_000  # steps of the wall clock up to this size hide no task from a listing by time
+
+
 def listing(wanted: TaskFilter, text: Callable[[str], str]) -> tuple[str, dict[str, object]]:
     """The statement and its parameters; `text` gives a named part."""
     params: dict[str, object] = {"limit": wanted.limit}
@@ -23,6 +26,10 @@ def listing(wanted: TaskFilter, text: Callable[[str], str]) -> tuple[str, dict[s
         params["tag"] = wanted.tag
         if wanted.before_seq is not None:
             conditions.append(text("when_tagged_before_seq"))
+    if wanted.created_after is not None:
+        params["created_after_id"] = _lowest_id(wanted.created_after - STEP_MS)
+    if wanted.created_before is not None:
+        params["created_before_id"] = _lowest_id(wanted.created_before + STEP_MS)
     parts = {
         "source": text("source_tasks" if wanted.tag is None else "source_tagged"),
         "order": "t.seq" if wanted.tag is None else "g.task",
@@ -32,3 +39,9 @@ def listing(wanted: TaskFilter, text: Callable[[str], str]) -> tuple[str, dict[s
     for name, part in parts.items():
         statement = statement.replace(f"{{{name}}}", part)
     return statement, params
+
+
+def _lowest_id(at: int) -> str:
+    """What every uuid7 of a millisecond begins with or lies above (RFC 9562, 5.7: the first 48 bits are the time)."""
+    digits = f"{max(at, 0):012x}"
+    return f"{digits[:8]}-{digits[8:12]}"

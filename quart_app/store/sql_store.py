@@ -77,7 +77,7 @@ class SqlStore:
 
     async def known_keys(self, tasks: Sequence[NewTask]) -> bool:
         rows = await self._db.read(self._db.text("find_keys"), {"rows": msgspec.json.encode(tasks).decode()})
-        return len(list(rows)) == len(tasks)
+        return sum(bool(row[4]) for row in rows) == len(tasks)
 
     # --- a run
 

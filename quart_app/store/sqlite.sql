@@ -48,7 +48,7 @@ SELECT g.value, t.seq FROM json_each(:rows) r CROSS JOIN tasks t ON t.id = r.val
 WHERE true ON CONFLICT DO NOTHING;
 
 -- name: find_keys
-SELECT value->>'id', k.task_id, k.fingerprint, t.status
+SELECT value->>'id', k.task_id, k.fingerprint, t.status, k.expires_at > value->>'created_at'
 FROM json_each(:rows) CROSS JOIN idempotency_keys k ON k.owner = value->>'owner' AND k.key = value->>'idempotency_key'
   LEFT JOIN tasks t ON t.id = k.task_id;
 
@@ -334,12 +334,16 @@ t.seq < :before_seq;
 -- name: when_tagged_before_seq
 g.task < :before_seq;
 
--- By the rows themselves: the clock may have stepped, so neither ids nor `seq` can stand for the time.
+-- Ids carry their time, so their index finds a neighbour well outside the range (listing.py says how far, for the
+-- clock may have stepped) that bounds the walk; the exact test stays on created_at.
 -- name: when_created_after
-t.created_at > :created_after;
+t.created_at > :created_after
+  AND t.seq > coalesce((SELECT b.seq FROM tasks b WHERE b.id < :created_after_id ORDER BY b.id DESC LIMIT 1), 0);
 
 -- name: when_created_before
-t.created_at < :created_before;
+t.created_at < :created_before
+  AND t.seq < coalesce((SELECT b.seq FROM tasks b WHERE b.id >= :created_before_id ORDER BY b.id LIMIT 1),
+    9223372036854775807);
 
 -- name: steps
 SELECT s.name, s.output, s.attempt, s.at FROM tasks t CROSS JOIN steps s ON s.task = t.seq
