@@ -59,6 +59,8 @@ class Database:
     async def connect(self) -> aiosqlite.Connection:
         """Open the writing connection and set it up. Raises StoreBroken."""
         try:
+            # A failed open inside aiosqlite leaves its thread behind; find out before there is one.
+            sqlite3.connect(self._path).close()
             self._writer = await aiosqlite.connect(
                 self._path, isolation_level=None, cached_statements=256, factory=WriterConnection
             )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -241,6 +243,26 @@ async def test_a_database_that_cannot_be_opened_leaves_no_thread_behind(tmp_path
     for thread in set(threading.enumerate()) - before:
         thread.join(timeout=10)
     assert set(threading.enumerate()) <= before
+
+
+FAIL_TO_OPEN = """
+import asyncio, sys
+from pathlib import Path
+from quart_app.core.errors import StoreBroken
+from quart_app.store.sqlite import Database
+for _ in range(100):
+    try:
+        asyncio.run(Database(Path(sys.argv[1]), "FULL", print).connect())
+    except StoreBroken:
+        pass
+"""
+
+
+def test_a_database_that_cannot_be_opened_is_reported_without_a_traceback_of_its_thread(tmp_path: Path) -> None:
+    # The connection's thread must not outlive the loop it answers to.
+    command = [sys.executable, "-c", FAIL_TO_OPEN, str(tmp_path / "absent" / "tasks.db")]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_every_named_statement_is_used_and_every_used_one_exists() -> None:
