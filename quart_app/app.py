@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import sys
 from collections.abc import Iterable
 from types import ModuleType
@@ -26,8 +25,6 @@ from quart_app.web.examples.quickstart import QuickstartViews
 from quart_app.web.examples.visits import VisitViews
 from quart_app.web.health import HealthViews
 from quart_app.web.tasks import TaskViews
-
-log = logging.getLogger("quart_app")
 
 
 def create_app(settings: Settings | None = None, standalone: bool = False) -> Quart:

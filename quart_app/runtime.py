@@ -32,7 +32,7 @@ from quart_app.tasks import BUILT_IN
 
 log = logging.getLogger("quart_app")
 
-QUICK_CHECK_BYTES: Final = 128 * 1024 * 1024  # a larger database is checked after the server listens
+QUICK_CHECK_BYTES: Final = 128 * 1024 * 1024  # a larger one would delay the start by seconds; it is not checked
 AUDIT_SHARE: Final = 4  # the audit queue may hold a quarter of the slots
 
 

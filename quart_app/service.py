@@ -21,8 +21,6 @@ from quart_app.store.base import Store
 MAX_HISTORY: Final = 10_000  # events in one history answer
 FRESH: Final = 0.05  # seconds for which the count of waiting tasks is believed
 
-Finite = msgspec.Meta(ge=0, le=10**9)
-
 
 class EnqueueOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of one task; None means the kind's default. Times in seconds, `run_at` in ms UTC."""

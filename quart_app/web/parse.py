@@ -6,7 +6,7 @@ import asyncio
 import datetime
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from quart import Request
@@ -15,8 +15,6 @@ from quart_app.core import codec
 from quart_app.core.errors import InvalidInput
 from quart_app.web.guard import field
 from quart_app.web.problems import Problem
-
-T = TypeVar("T")
 
 MAX_SECONDS: Final = 10 * 366 * 86400  # ten years: anything later is a unit mixed up
 _INTEGER: Final = re.compile(r"-?[0-9]{1,9}", re.ASCII)
