@@ -36,6 +36,9 @@ class BoundedBody(Body):
 
 class BoundedRequest(Request):
     body_class = BoundedBody
+    # create_app has its hooks and error handlers on the app, none on a blueprint; Quart looks for the blueprints of a
+    # request four times.
+    blueprints: tuple[str, ...] = ()  # type: ignore[assignment]
 
 
 class NoSessions(SessionInterface):
