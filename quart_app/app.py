@@ -19,11 +19,11 @@ from quart_app.runtime import Runtime
 from quart_app.settings import Settings
 from quart_app.signals import Signals
 from quart_app.web import guard, problems
-from quart_app.web.body import BoundedRequest, NoSessions
 from quart_app.web.door import EXTENSION, Door, this_request
 from quart_app.web.examples.quickstart import QuickstartViews
 from quart_app.web.examples.visits import VisitViews
 from quart_app.web.health import HealthViews
+from quart_app.web.site import Site
 from quart_app.web.tasks import TaskViews
 
 
@@ -31,10 +31,8 @@ def create_app(settings: Settings | None = None, standalone: bool = False) -> Qu
     """The whole service as a Quart app. `standalone`: the process is ours alone, so a failed start and a hung stop
     may end it with the exit codes of `serve`. Raises ConfigError."""
     settings = settings or settings_module.load()
-    app = Quart("quart_app")
-    app.request_class = BoundedRequest
+    app = Site("quart_app")
     app.url_map.merge_slashes = False  # a redirect would repeat whatever Host the client named
-    app.session_interface = NoSessions()  # type: ignore[assignment]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     app.config["BODY_TIMEOUT"] = 15
     app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"] = settings.drain_seconds

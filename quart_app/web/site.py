@@ -1,6 +1,7 @@
-"""Parts of Quart made fit for this service: bodies that are counted as they arrive, and no sessions.
+"""Quart made fit for this service: bodies are counted as they arrive, and what nobody uses costs nothing.
 
-Quart 0.23 counts a body against MAX_CONTENT_LENGTH only when all of it is in memory; this counts as it arrives.
+Quart 0.23 counts a body against MAX_CONTENT_LENGTH only when all of it is in memory; this counts as it arrives. What
+is left out here was a seventh of the time that Quart takes for a request.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from quart import Quart, Request
+from quart.routing import QuartMap
 from quart.sessions import NullSession, SessionInterface
 from quart.wrappers.base import BaseRequestWebsocket
 from quart.wrappers.request import Body
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.routing import MapAdapter
 
 
 class BoundedBody(Body):
@@ -34,11 +37,26 @@ class BoundedBody(Body):
             self.set_complete()
 
 
-class BoundedRequest(Request):
+class SiteRequest(Request):
     body_class = BoundedBody
     # create_app has its hooks and error handlers on the app, none on a blueprint; Quart looks for the blueprints of a
     # request four times.
     blueprints: tuple[str, ...] = ()  # type: ignore[assignment]
+
+    @property
+    def content_length(self) -> int | None:
+        """Werkzeug's makes, raises and catches an exception when there is no Transfer-Encoding."""
+        length = next((value for name, value in self.scope["headers"] if name == b"content-length"), b"")
+        return int(length) if length.isdigit() else None
+
+
+class SiteMap(QuartMap):
+    """One site: no route depends on the Host, so there is nothing to find out from it."""
+
+    def bind_to_request(
+        self, request: BaseRequestWebsocket, subdomain: str | None, server_name: str | None
+    ) -> MapAdapter:
+        return self.bind("localhost", request.root_path, "", request.scheme, request.method, request.path, "")
 
 
 class NoSessions(SessionInterface):
@@ -51,3 +69,11 @@ class NoSessions(SessionInterface):
 
     def is_null_session(self, instance: object) -> bool:
         return True
+
+
+class Site(Quart):
+    """The app of create_app."""
+
+    request_class = SiteRequest
+    url_map_class = SiteMap
+    session_interface = NoSessions()  # type: ignore[assignment]
