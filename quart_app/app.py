@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -18,18 +18,22 @@ from quart_app.runner.registry import Registry, TaskKind
 from quart_app.runtime import Runtime
 from quart_app.settings import Settings
 from quart_app.signals import Signals
-from quart_app.web import guard, problems
-from quart_app.web.door import EXTENSION, Door, this_request
+from quart_app.web import problems
+from quart_app.web.door import EXTENSION, Door
 from quart_app.web.examples.quickstart import QuickstartViews
 from quart_app.web.examples.visits import VisitViews
+from quart_app.web.gate import Gate
 from quart_app.web.health import HealthViews
+from quart_app.web.keys import KeyViews
+from quart_app.web.proxies import TrustedProxies
 from quart_app.web.site import Site
 from quart_app.web.tasks import TaskViews
 
 
-def create_app(settings: Settings | None = None, standalone: bool = False) -> Quart:
+def create_app(settings: Settings | None = None, standalone: bool = False, exposed: Sequence[str] = ()) -> Quart:
     """The whole service as a Quart app. `standalone`: the process is ours alone, so a failed start and a hung stop
-    may end it with the exit codes of `serve`. Raises ConfigError."""
+    may end it with the exit codes of `serve`. `exposed`: addresses it will listen on that others can reach, which asks
+    for keys. Raises ConfigError."""
     settings = settings or settings_module.load()
     app = Site("quart_app")
     app.url_map.merge_slashes = False  # a redirect would repeat whatever Host the client named
@@ -37,11 +41,12 @@ def create_app(settings: Settings | None = None, standalone: bool = False) -> Qu
     app.config["BODY_TIMEOUT"] = 15
     app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"] = settings.drain_seconds
     problems.register(app)
-    app.before_request(_guard)
-    tasks = QuartTasks(settings=settings, standalone=standalone)
+    tasks = QuartTasks(settings=settings, standalone=standalone, exposed=exposed)
     tasks.init_app(app, guarded=True)
     for views in (VisitViews(tasks.door), QuickstartViews(tasks.door)):
         app.register_blueprint(views.blueprint())
+    if settings.trusted_proxies:
+        app.asgi_app = TrustedProxies(app.asgi_app, settings.trusted_proxies)  # type: ignore[assignment, method-assign]
     return app
 
 
@@ -56,24 +61,29 @@ class QuartTasks:
         tasks: Iterable[TaskKind[..., Any] | ModuleType] = (),
         url_prefix: str = "/",
         standalone: bool = False,
+        exposed: Sequence[str] = (),
     ) -> None:
         self._settings = settings
         self._tasks = list(tasks)
         self._prefix = url_prefix.rstrip("/")
         self._standalone = standalone
+        self._exposed = exposed
         if app is not None:
             self.init_app(app)
 
     def init_app(self, app: Quart, guarded: bool = False) -> None:
-        """`guarded`: the app itself refuses ambiguous and cross-site requests. Raises ConfigError."""
+        """`guarded`: the gate stands before the whole app, not only before the routes of ours. Raises ConfigError."""
         settings = self._settings or settings_module.load()
         self._app = app
         self.door = app.extensions[EXTENSION] = Door(settings, self._prefix)
         self._signals = Signals(settings.drain_seconds, self._standalone)
-        for views in (TaskViews(self.door), HealthViews(self.door)):
+        gate = Gate(self.door)
+        if guarded:
+            gate.stand_before(app)
+        for views in (TaskViews(self.door), HealthViews(self.door), KeyViews(self.door)):
             blueprint = views.blueprint()
             if not guarded:
-                blueprint.before_request(_guard)
+                gate.stand_before(blueprint)
                 problems.register(blueprint)
             app.register_blueprint(blueprint, url_prefix=self._prefix or None)
         app.before_serving(self._start)
@@ -91,7 +101,7 @@ class QuartTasks:
             runtime = Runtime(
                 self.door.settings, self._app.add_background_task, self._kinds(), on_broken=self._signals.broken
             )
-            await runtime.open()
+            await runtime.open(self._exposed)
         except StartupError as error:
             self._signals.start_failed(error)
             raise
@@ -125,10 +135,6 @@ class QuartTasks:
             else:
                 found.add_module(source)
         return found
-
-
-async def _guard() -> None:
-    guard.check(this_request())
 
 
 def _calm_collector() -> None:

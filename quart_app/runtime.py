@@ -6,14 +6,15 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import httpx
 
 from quart_app.clock import Clock, SystemClock
-from quart_app.core.errors import StoreBroken, StoreUnavailable
+from quart_app.core.errors import ConfigError, StoreBroken, StoreUnavailable
 from quart_app.files import Files
+from quart_app.keys import Keys
 from quart_app.runner.dispatcher import Dispatcher, Spawn
 from quart_app.runner.processes import Processes
 from quart_app.runner.registry import Registry, TaskKind, load_module
@@ -26,6 +27,7 @@ from quart_app.services.rescuer import CHUNK, Rescuer
 from quart_app.settings import Settings
 from quart_app.store import migrate
 from quart_app.store.lock import FileLock
+from quart_app.store.sql_keys import SqlKeys
 from quart_app.store.sql_store import SqlStore
 from quart_app.store.sqlite import Database
 from quart_app.tasks import BUILT_IN
@@ -75,8 +77,10 @@ class Runtime:
 
     # --- life
 
-    async def open(self) -> None:
-        """Lock, check, migrate, recover, start. Raises StartupError with the line to print and the exit code."""
+    async def open(self, exposed: Sequence[str] = ()) -> None:
+        """Lock, check, migrate, recover, start. `exposed`: addresses it will listen on that others can reach.
+
+        Raises StartupError with the line to print and the exit code."""
         self._prepare_folder()
         self._lock.acquire()
         try:
@@ -86,6 +90,8 @@ class Runtime:
             raise
         try:
             self._wire()
+            await self._db.start()
+            await self._load_keys(exposed)
             await self._start()
         except BaseException:
             await self._db.close()
@@ -140,6 +146,7 @@ class Runtime:
     def _wire(self) -> None:
         settings = self.settings
         self.store = SqlStore(self._db, worker=f"{os.getpid()}-{secrets.token_hex(4)}", listener=self)
+        self.keys = Keys(SqlKeys(self._db), self.clock, settings)
         self.service = TaskService(self.store, self.registry, self.clock, settings)
         self.processes = Processes(settings.cpu_slots, settings.max_result)
         self.runner = Runner(self.store, self.registry, self.clock, self, self.processes)
@@ -158,8 +165,15 @@ class Runtime:
         for kind in self.registry:
             kind.bind(self.service)
 
+    async def _load_keys(self, exposed: Sequence[str]) -> None:
+        await self.keys.load()
+        if exposed and not self.keys.ring and not self.settings.allow_anonymous:
+            raise ConfigError(
+                f"refusing to listen on {', '.join(exposed)} without keys: anybody could start tasks; set "
+                "QUART_APP_API_KEYS, or listen on 127.0.0.1 behind a proxy, or set QUART_APP_ALLOW_ANONYMOUS=1"
+            )
+
     async def _start(self) -> None:
-        await self._db.start()
         # The first bite before anything is claimed: what was interrupted goes on before what never started.
         more = await self._rescuer.run_once(self.clock.now()) == CHUNK
         while await self.store.unpark(self.registry.names(), self.clock.now(), CHUNK) == CHUNK:

@@ -28,7 +28,8 @@ def run(settings: Settings, bind: str | None, config_file: str | None) -> None:
     """Serve until a signal. Raises StartupError; ends the process with the exit codes of the README."""
     config = _config(settings, bind, config_file)
     logs.setup(settings)
-    app = create_app(settings, standalone=True)
+    listening = (*config.bind, *config.insecure_bind, *config.quic_bind)
+    app = create_app(settings, True, [address for address in listening if not _is_loopback(address)])
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         serving = loop.create_task(_serve(app, config))
@@ -69,11 +70,6 @@ def _config(settings: Settings, bind: str | None, config_file: str | None) -> Co
         config.bind = [wanted]
     elif not path.exists():
         config.bind = [DEFAULT_BIND]
-    if not settings.allow_anonymous and not all(_is_loopback(address) for address in config.bind):
-        raise ConfigError(
-            f"refusing to listen on {', '.join(config.bind)} without keys: anybody could start tasks; "
-            "listen on 127.0.0.1 behind a proxy, or set QUART_APP_ALLOW_ANONYMOUS=1"
-        )
     return config
 
 

@@ -11,13 +11,16 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from dotenv import dotenv_values
 
+from quart_app.core import keys
 from quart_app.core.errors import ConfigError
 
 PREFIX: Final = "QUART_APP_"
+SECRET: Final = frozenset({"api_keys", "smtp_url"})  # never shown
 
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 Flag = Annotated[int, msgspec.Meta(ge=0, le=1)]
+_ORIGIN: Final = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+")]
 
 
@@ -40,7 +43,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_body: Count = 1_048_576
     max_args: Count = 262_144
     max_result: Count = 1_048_576
+    api_keys: str = ""
     allow_anonymous: Flag = 0
+    allowed_origins: str = ""
+    trusted_proxies: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
     smtp_url: Annotated[str, msgspec.Meta(pattern=r"^(smtps?://\S+)?\Z")] = ""
     mail_from: Annotated[str, msgspec.Meta(pattern=r"^[^\s@]+@[^\s@]+\Z")] = "quart-app@localhost"
     simulated_steps: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(,[0-9]+(\.[0-9]+)?)*\Z")] = "5,3"
@@ -48,6 +54,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     simulated_add_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 2.0
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_file: str = ""
+
+    def __repr__(self) -> str:
+        """Without the secrets: a repr gets into logs and tracebacks."""
+        shown = (f"{name}={'…' if name in SECRET else repr(getattr(self, name))}" for name in self.__struct_fields__)
+        return f"Settings({', '.join(shown)})"
+
+    @property
+    def keys(self) -> list[keys.Key]:
+        return keys.parse(self.api_keys)
+
+    @property
+    def origins(self) -> frozenset[str]:
+        return frozenset(_words(self.allowed_origins))
 
     @property
     def data_path(self) -> Path:
@@ -63,11 +82,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def task_modules(self) -> list[str]:
-        return [name.strip() for name in self.tasks.split(",") if name.strip()]
+        return _words(self.tasks)
 
     @property
     def step_seconds(self) -> list[float]:
         return [float(text) for text in self.simulated_steps.split(",")]
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 _TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Settings)}
@@ -103,7 +126,8 @@ def _convert(key: str, name: str, text: str) -> Any:
     try:
         value = msgspec.convert(text.strip(), _TYPES[name], strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{key}: {error} (it is {text[:80]!r})") from None
+        shown = "" if name in SECRET else f" (it is {text[:80]!r})"
+        raise ConfigError(f"{key}: {error}{shown}") from None
     if value is None or (isinstance(value, float) and value != value):
         raise ConfigError(f"{key}: is not a number")
     return value
@@ -125,3 +149,11 @@ def _check(settings: Settings) -> None:
         raise ConfigError(f"{PREFIX}BIND: no port {port}")
     if settings.max_args > settings.max_body:
         raise ConfigError(f"{PREFIX}MAX_ARGS: must not be above {PREFIX}MAX_BODY")
+    try:
+        keys.parse(settings.api_keys)
+    except ValueError as error:
+        raise ConfigError(f"{PREFIX}API_KEYS: {error}") from None
+    for origin in settings.origins:
+        if not _ORIGIN.fullmatch(origin):
+            example = "https://app.example.com, in lower case, without a path"
+            raise ConfigError(f"{PREFIX}ALLOWED_ORIGINS: {origin[:80]!r} is no origin as browsers send it ({example})")

@@ -29,6 +29,7 @@ ROOMS: dict[str, set[str]] = {
     "clock": {"core"},
     "files": {"core"},
     "loopwatch": {"core"},
+    "keys": {"core", "store.base"},
     "store": {"core"},
     "runner": {"core", "store.base"},
     "service": {"core", "store.base", "runner.registry", "runner.dispatcher"},
@@ -36,7 +37,7 @@ ROOMS: dict[str, set[str]] = {
     # What a user's own module may import: the package's own names, and the errors and types of core.
     "tasks": {"core", "runner.__init__"},
     "web": {"core", "service", ""},
-    "runtime": {"core", "store", "runner", "service", "services", "tasks", "files"},
+    "runtime": {"core", "store", "runner", "service", "services", "tasks", "files", "keys"},
     "logs": {"core", "runner.runner"},
     "signals": {"core", "logs"},
     "app": {"core", "runner.registry", "runtime", "service", "web", "signals", "loopwatch"},
@@ -47,7 +48,7 @@ ROOMS: dict[str, set[str]] = {
     "": {"runner.__init__", "app"},
 }
 # Names used in annotations alone: the doors of the context and of the views are filled by the runtime.
-FOR_ANNOTATIONS: dict[str, set[str]] = {"runner.context": {"files"}, "web.door": {"runtime"}}
+FOR_ANNOTATIONS: dict[str, set[str]] = {"runner.context": {"files"}, "web.door": {"keys", "runtime"}}
 
 # A library of the world -> the only places that may know it.
 DRIVERS: dict[str, set[str]] = {

@@ -89,6 +89,14 @@ class Draining(QuartAppError):
     """The server is stopping or still starting (503)."""
 
 
+class KeyNotFound(QuartAppError):
+    """No such API key (404)."""
+
+
+class KeyConflict(QuartAppError):
+    """An API key of this name exists already, or stands in the settings (409)."""
+
+
 class TaskFailed(QuartAppError):
     """Raised by `TaskHandle.result()` when the task ended `failed` or `cancelled`."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
+from quart_app.core.keys import Key
 from quart_app.core.task import (
     Claimed,
     Count,
@@ -154,4 +155,20 @@ class Store(Protocol):
 
     async def health(self) -> Mapping[str, object]:
         """Figures of the store itself; raises StoreUnavailable when it cannot write."""
+        ...
+
+
+class KeyStore(Protocol):
+    """The API keys that were added by hand."""
+
+    async def add_key(self, key: Key) -> bool:
+        """False when there is one of this name that is not revoked; a revoked one makes room."""
+        ...
+
+    async def revoke_key(self, name: str, now: int) -> bool:
+        """False when there is none of this name. One that is revoked stays as it is."""
+        ...
+
+    async def keys(self) -> list[Key]:
+        """All, revoked ones too, by name."""
         ...

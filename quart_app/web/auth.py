@@ -1,30 +1,108 @@
-"""Who asks: the caller of a request, and what it may see and do."""
+"""Who asks: the caller of a request or a WebSocket handshake, and what it may do."""
 
 from __future__ import annotations
 
-from typing import Final
+import functools
+import ipaddress
+from typing import Any, Final
 
-import msgspec
-from quart import Request
+from quart.wrappers.base import BaseRequestWebsocket
 
-SCOPES: Final = ("read", "write", "admin")
+from quart_app.core.keys import SCOPES, Caller
+from quart_app.web.door import Door
+from quart_app.web.guard import fields
+from quart_app.web.problems import Problem
 
+OPEN: Final = ("/health", "/ready", "/docs", "/openapi.json")  # and what is below /docs: these ask for no key
 
-class Caller(msgspec.Struct, frozen=True):
-    """`name` is the key's name, and the owner of what the caller makes; "" where there are no keys."""
-
-    name: str
-    scopes: frozenset[str]
-
-    @property
-    def sees(self) -> str | None:
-        """The owner whose tasks the caller sees; None: everybody's."""
-        return None if "admin" in self.scopes else self.name
+_EVERYBODY: Final = Caller("", frozenset(SCOPES))
+_NOBODY: Final = Caller("", frozenset())
+_NEEDED: Final = {"GET": "read", "HEAD": "read", "OPTIONS": "read"}
 
 
-_ANYBODY: Final = Caller("", frozenset(SCOPES))
-
-
-def caller(request: Request) -> Caller:
+def caller(request: BaseRequestWebsocket) -> Caller:
     """The caller that the guard has found out."""
-    return _ANYBODY
+    found: Caller = request.scope["quart_app.caller"]  # type: ignore[typeddict-item]
+    return found
+
+
+def require(request: BaseRequestWebsocket, scope: str) -> None:
+    """Raises Problem 403 when the caller has no such scope."""
+    if scope not in caller(request).scopes:
+        header = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}  # RFC 6750, 3.1
+        raise Problem(403, "insufficient-scope", "Forbidden", f"this needs a key with the scope {scope}", header)
+
+
+class Doorkeeper:
+    """Lets in who has a key; everybody from this machine where there are none."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._open = frozenset(door.prefix + path for path in OPEN)
+        self._docs = f"{door.prefix}/docs/"
+
+    def admit(self, request: BaseRequestWebsocket) -> None:
+        """Find the caller out, for `caller`, and check that it may read, or write, at all. Raises Problem 400, 401,
+        403, and Draining while there is no store to ask."""
+        scope: Any = request.scope
+        path = request.path
+        if path in self._open or path.startswith(self._docs):
+            scope["quart_app.caller"] = _NOBODY
+        else:
+            scope["quart_app.caller"] = self._find(request)
+            require(request, _NEEDED.get(request.method, "write"))
+
+    def _find(self, request: BaseRequestWebsocket) -> Caller:
+        if request.scope.get("quart_app.operator") is True:
+            return _EVERYBODY
+        ring = self._door.keys.ring
+        if not ring:
+            self._check_local(request)
+            return _EVERYBODY
+        key = _key(request)
+        found = ring.find(key) if key is not None else None
+        if found is None:
+            detail = "there is no such key" if key is not None else "send a key: Authorization: Bearer KEY"
+            raise Problem(401, "unauthorized", "Unauthorized", detail, {"WWW-Authenticate": "Bearer"})
+        return found
+
+    def _check_local(self, request: BaseRequestWebsocket) -> None:
+        """Without keys only this machine may come in: over a loopback address of ours, or a Unix socket."""
+        if self._door.settings.allow_anonymous:
+            return
+        if not _is_local(request.scope):
+            detail = (
+                "there are no keys, so only this machine may ask: make one with `python -m quart_app keys add NAME`, "
+                "or set QUART_APP_API_KEYS, or QUART_APP_ALLOW_ANONYMOUS=1"
+            )
+            raise Problem(403, "no-keys", "Forbidden", detail)
+
+
+def _is_local(scope: Any) -> bool:
+    """The connection's own end is a loopback address or a Unix socket."""
+    server = scope.get("server")
+    if server is None:
+        return scope.get("client") is None  # how Hypercorn shows a Unix socket
+    return server[1] is None or _is_loopback(server[0])  # ASGI: (path, None) is a Unix socket
+
+
+@functools.lru_cache(maxsize=256)
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def _key(request: BaseRequestWebsocket) -> bytes | None:
+    """The key that is shown, as bytes; None: none. Never one of the query, which ends up in logs and histories."""
+    found = fields(request)
+    key = found.get(b"x-api-key")
+    scheme, _, token = found.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() != b"bearer":  # RFC 9110, 11.1: the scheme's case does not matter
+        return key
+    token = token.strip()
+    if key is not None and key != token:
+        raise Problem(400, "two-keys", "Bad Request", "Authorization and X-API-Key carry different keys")
+    return token

@@ -9,6 +9,7 @@ from quart import Request, request
 from quart_app.core.errors import Draining
 
 if TYPE_CHECKING:
+    from quart_app.keys import Keys
     from quart_app.runtime import Runtime
     from quart_app.service import TaskService
     from quart_app.settings import Settings
@@ -29,6 +30,12 @@ class Door:
         if self.runtime is None:
             raise Draining("the server is starting")
         return self.runtime.service
+
+    @property
+    def keys(self) -> Keys:
+        if self.runtime is None:
+            raise Draining("the server is starting")
+        return self.runtime.keys
 
 
 def this_request() -> Request:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from quart import Request
+from quart.wrappers.base import BaseRequestWebsocket
 
 from quart_app.web.problems import Problem
 
@@ -16,7 +17,7 @@ _HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]*)(:
 _UNSAFE: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
-def check(request: Request) -> None:
+def check(request: BaseRequestWebsocket) -> None:
     """Raises Problem 400, 403 or 431."""
     found = fields(request)
     if b"content-length" in found and b"transfer-encoding" in found:
@@ -29,7 +30,16 @@ def check(request: Request) -> None:
         raise Problem(403, "cross-site", "Forbidden", "another site may not change anything here")
 
 
-def fields(request: Request) -> dict[bytes, bytes]:
+def check_handshake(handshake: BaseRequestWebsocket) -> None:
+    """A browser lets any page open a WebSocket anywhere, so the handshake of another site is refused; so is one with a
+    cookie and no Origin, which no browser sends. Raises Problem 400, 403 or 431."""
+    check(handshake)
+    found = fields(handshake)
+    if from_other_site(handshake) or (b"cookie" in found and b"origin" not in found):
+        raise Problem(403, "cross-site", "Forbidden", "another site may not open a WebSocket here")
+
+
+def fields(request: BaseRequestWebsocket) -> dict[bytes, bytes]:
     """The header fields by lower-case name, read once a request (each look-up in `request.headers` walks them all).
     A repeated field is joined with a comma (RFC 9110, 5.3). Raises Problem 431."""
     found: dict[bytes, bytes] | None = request.scope.get("quart_app.fields")  # type: ignore[assignment]
@@ -47,18 +57,28 @@ def fields(request: Request) -> dict[bytes, bytes]:
     return found
 
 
-def field(request: Request, name: bytes) -> str | None:
+def field(request: BaseRequestWebsocket, name: bytes) -> str | None:
     """One header field as text."""
     value = fields(request).get(name)
     return value.decode("latin-1") if value is not None else None
 
 
-def from_other_site(request: Request) -> bool:
-    """A browser says that another site's page caused this request (Fetch Metadata, or an Origin that is not ours)."""
+def let_in(request: BaseRequestWebsocket, allowed: frozenset[bytes]) -> None:
+    """From now on these origins are none of another site."""
+    scope: Any = request.scope
+    scope["quart_app.allowed_origins"] = allowed
+
+
+def from_other_site(request: BaseRequestWebsocket) -> bool:
+    """A browser says that another site's page caused this request (Fetch Metadata, or an Origin that is not ours), and
+    it is none that QUART_APP_ALLOWED_ORIGINS lets in."""
     found = fields(request)
+    origin = found.get(b"origin")
+    allowed: Any = request.scope.get("quart_app.allowed_origins", ())
+    if origin is not None and origin in allowed:
+        return False
     if found.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin"):
         return True
-    origin = found.get(b"origin")
     if origin is None:
         return False
     try:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import platform
 from importlib import metadata
-from typing import Any
+from typing import Any, Final
 
 from quart import Blueprint, Response
 
 import quart_app
 from quart_app.core.errors import StoreUnavailable
+from quart_app.core.keys import Caller
 from quart_app.core.task import STATUSES, Count
 from quart_app.web import parse, render
+from quart_app.web.auth import caller
 from quart_app.web.door import Door, this_request
 from quart_app.web.problems import problem
+
+# What /status says of everybody's tasks together.
+OF_ALL: Final = ("tasks", "queues", "waiting", "slots", "abandoned_handlers", "refused_writes")
 
 
 class HealthViews:
@@ -55,12 +60,14 @@ class HealthViews:
         return render.answer({"status": "ready", "timestamp": render.moment(runtime.clock.now())})
 
     async def status(self) -> Response:
-        parse.query(this_request(), {})
+        request = this_request()
+        parse.query(request, {})
         service = self._door.service
         runtime = self._door.runtime
         assert runtime is not None
         counts = await service.counts()
-        return render.answer(
+        return _shown(
+            caller(request),
             {
                 "status": "draining" if runtime.draining.is_set() else "running",
                 "timestamp": render.moment(runtime.clock.now()),
@@ -73,8 +80,14 @@ class HealthViews:
                 "uptime_seconds": round((runtime.clock.now() - runtime.started_at) / 1000, 1),
                 "versions": _versions(service.store_version),
                 "worker_info": worker_info(),
-            }
+            },
         )
+
+
+def _shown(asking: Caller, document: dict[str, Any]) -> Response:
+    """Who does not see everybody's tasks is not told how many there are."""
+    hidden = OF_ALL if asking.sees is not None else ()
+    return render.answer({name: value for name, value in document.items() if name not in hidden})
 
 
 def worker_info() -> dict[str, Any]:

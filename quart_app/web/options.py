@@ -47,16 +47,16 @@ class BatchItem(msgspec.Struct, forbid_unknown_fields=True):
     idempotency_key: str | None = None
 
 
-def of_request(request: Request, now: int) -> EnqueueOptions:
+def of_request(request: Request, now: int, owner: str) -> EnqueueOptions:
     """Raises InvalidInput."""
     found = fields(request)
     if not request.query_string and b"idempotency-key" not in found and b"traceparent" not in found:
-        return _NO_OPTIONS
+        return EnqueueOptions(owner=owner) if owner else _NO_OPTIONS
     query = parse.query(request, OPTIONS, repeatable="tag")
-    return _options(query, parse.idempotency_key(request), _traceparent(found.get(b"traceparent")), now)
+    return _options(query, parse.idempotency_key(request), _traceparent(found.get(b"traceparent")), now, owner)
 
 
-def of_item(item: Any, base: str, traceparent: bytes | None, now: int) -> TaskRequest:
+def of_item(item: Any, base: str, traceparent: bytes | None, now: int, owner: str) -> TaskRequest:
     """One entry of a batch; `base` is its JSON Pointer. Raises InvalidArgs."""
     try:
         checked = msgspec.convert(item, BatchItem)
@@ -80,13 +80,13 @@ def of_item(item: Any, base: str, traceparent: bytes | None, now: int) -> TaskRe
             place = "/idempotency_key"
             parse.check_key("idempotency_key", key)
         place = "/tags" if len(tags) > MAX_TAGS else "/run_at" if checked.run_at is not None else ""
-        options = _options({**query, "tag": tuple(tags)}, key, _traceparent(traceparent), now)
+        options = _options({**query, "tag": tuple(tags)}, key, _traceparent(traceparent), now, owner)
         return TaskRequest(checked.kind, checked.args, options)
     except InvalidInput as error:
         raise InvalidArgs([(base + place, str(error)[:500])]) from None
 
 
-def _options(query: dict[str, Any], key: str | None, traceparent: str | None, now: int) -> EnqueueOptions:
+def _options(query: dict[str, Any], key: str | None, traceparent: str | None, now: int, owner: str) -> EnqueueOptions:
     if "delay" in query and "run_at" in query:
         raise InvalidInput("give delay or run_at, not both")
     if query.get("run_at", 0) > now + parse.MAX_SECONDS * 1000:
@@ -94,7 +94,8 @@ def _options(query: dict[str, Any], key: str | None, traceparent: str | None, no
     tags = query.pop("tag", ())
     if len(tags) > MAX_TAGS:
         raise InvalidInput(f"at most {MAX_TAGS} tags")
-    return EnqueueOptions(**query, tags=tuple(dict.fromkeys(tags)), idempotency_key=key, traceparent=traceparent)
+    tags = tuple(dict.fromkeys(tags))
+    return EnqueueOptions(**query, tags=tags, idempotency_key=key, traceparent=traceparent, owner=owner)
 
 
 def _traceparent(value: bytes | None) -> str | None:

@@ -13,6 +13,7 @@ from quart_app.core.errors import InvalidArgs, InvalidInput, UnknownKind
 from quart_app.core.task import STATUSES, Enqueued, Task, TaskFilter
 from quart_app.service import TaskRequest
 from quart_app.web import options, parse, render
+from quart_app.web.auth import caller
 from quart_app.web.door import Door, this_request
 from quart_app.web.guard import field, fields
 
@@ -60,7 +61,7 @@ class TaskViews:
     async def create(self, kind: str) -> Response:
         request = this_request()
         service = self._door.service
-        chosen = options.of_request(request, service.now())
+        chosen = options.of_request(request, service.now(), caller(request).name)
         wait = parse.prefer_wait(request)
         args = await parse.json_body(request, self._door.settings.max_body)
         (made,) = await service.enqueue([TaskRequest(kind, {} if args is parse.NOTHING else args, chosen)])
@@ -88,9 +89,10 @@ class TaskViews:
         if type(items) is not list or not 1 <= len(items) <= MAX_BATCH:
             raise InvalidArgs([("", f"send one task object or an array of 1 to {MAX_BATCH}")])
         service = self._door.service
-        now, traceparent = service.now(), fields(request).get(b"traceparent")
+        now, traceparent, owner = service.now(), fields(request).get(b"traceparent"), caller(request).name
         asked = [
-            options.of_item(item, "" if single else f"/{index}", traceparent, now) for index, item in enumerate(items)
+            options.of_item(item, "" if single else f"/{index}", traceparent, now, owner)
+            for index, item in enumerate(items)
         ]
         try:
             made = await service.enqueue(asked)
@@ -108,7 +110,7 @@ class TaskViews:
         request = this_request()
         wait = parse.query(request, _WAIT).get("wait", 0.0)
         known = _known_versions(request)
-        task = await self._read(task_id, wait, known)
+        task = await self._read(task_id, wait, known, caller(request).sees)
         headers = {"ETag": render.etag(task), "Cache-Control": "no-cache"}
         if not task.ended:
             headers["Retry-After"] = "1"
@@ -116,17 +118,17 @@ class TaskViews:
             return render.empty(304, headers)
         return render.answer(render.task(task, self._door.prefix), headers=headers)
 
-    async def _read(self, task_id: str, wait: float, known: set[str] | None) -> Task:
+    async def _read(self, task_id: str, wait: float, known: set[str] | None, owner: str | None) -> Task:
         """The task at once; or, when asked to wait, at its end; or, when a version is known, at any change."""
         service = self._door.service
         if not wait:
-            return await service.get(task_id)
+            return await service.get(task_id, owner)
         if known is None:
-            return await service.wait(task_id, wait)
-        task = await service.get(task_id)
+            return await service.wait(task_id, wait, owner)
+        task = await service.get(task_id, owner)
         if task.ended or str(task.version) not in known:
             return task
-        return await service.wait(task_id, wait, version=task.version)
+        return await service.wait(task_id, wait, owner, version=task.version)
 
     async def find(self) -> Response:
         request = this_request()
@@ -136,6 +138,7 @@ class TaskViews:
         names = ("status", "kind", "queue", "tag", "created_after", "created_before")
         wanted = TaskFilter(
             **{name: query[name] for name in names if name in query},
+            owner=caller(request).sees,
             before_seq=query.get("cursor"),
             limit=limit + 1,
             documents=documents != [""],
@@ -153,24 +156,28 @@ class TaskViews:
         return render.answer({"tasks": views, "next": following}, headers={"Link": f'<{following}>; rel="next"'})
 
     async def cancel(self, task_id: str) -> Response:
-        await _takes_nothing(this_request())
-        at_once = await self._door.service.cancel(task_id)
+        request = this_request()
+        await _takes_nothing(request)
+        at_once = await self._door.service.cancel(task_id, caller(request).sees)
         task = await self._door.service.get(task_id)
         return render.answer(render.task(task, self._door.prefix), 200 if at_once else 202)
 
     async def retry(self, task_id: str) -> Response:
-        query = await _takes_nothing(this_request(), _RESTART)
-        await self._door.service.rerun(task_id, query.get("restart", False))
+        request = this_request()
+        query = await _takes_nothing(request, _RESTART)
+        await self._door.service.rerun(task_id, query.get("restart", False), caller(request).sees)
         return render.created(Enqueued(task_id, "pending"), "Task will run again", self._door.prefix)
 
     async def delete(self, task_id: str) -> Response:
-        await _takes_nothing(this_request())
-        await self._door.service.delete(task_id)
+        request = this_request()
+        await _takes_nothing(request)
+        await self._door.service.delete(task_id, caller(request).sees)
         return render.empty(204)
 
     async def history(self, task_id: str) -> Response:
-        parse.query(this_request(), {})
-        return render.answer(render.history(*await self._door.service.history(task_id)))
+        request = this_request()
+        parse.query(request, {})
+        return render.answer(render.history(*await self._door.service.history(task_id, caller(request).sees)))
 
 
 def _located(error: InvalidArgs | UnknownKind, single: bool) -> InvalidArgs | UnknownKind:

@@ -39,6 +39,39 @@ KNOBS: dict[str, tuple[str, Any, list[str]]] = {
     "MAX_ARGS": ("1000", 1000, ["0", "-1", "1k", "", "1048577"]),
     "MAX_RESULT": ("1000", 1000, ["0", "-1", "1k", ""]),
     "ALLOW_ANONYMOUS": ("1", 1, ["2", "-1", "yes", "true", ""]),
+    "API_KEYS": (
+        f"ann:{'a' * 16},b.o-b_1:{'!:~' * 6}",
+        f"ann:{'a' * 16},b.o-b_1:{'!:~' * 6}",
+        [
+            "ann",
+            "a" * 16,
+            "ann:short",
+            f":{'a' * 16}",
+            f"ann:{'a' * 16},",
+            f"ann:{'a' * 16},ann:{'b' * 16}",
+            f"ann:{'a' * 16},bob:{'a' * 16}",
+            f"a n:{'a' * 16}",
+            f"{'n' * 65}:{'a' * 16}",
+            f"ann:{'é' * 16}",
+            f"ann:{'a' * 8} {'a' * 8}",
+            f"ann:{'a' * 513}",
+        ],
+    ),
+    "ALLOWED_ORIGINS": (
+        "https://app.example, http://localhost:3000,https://[::1]:8443",
+        "https://app.example, http://localhost:3000,https://[::1]:8443",
+        [
+            "*",
+            "null",
+            "app.example",
+            "https://app.example/",
+            "https://App.example",
+            "ftp://x",
+            "https://a b",
+            "https://",
+        ],
+    ),
+    "TRUSTED_PROXIES": ("2", 2, ["-1", "11", "all", "", "1.5"]),
     "SMTP_URL": ("smtps://u:p@mail:465", "smtps://u:p@mail:465", ["mail:25", "http://mail", "smtp://", "smtp://a b"]),
     "MAIL_FROM": ("a@b.example", "a@b.example", ["", "nobody", "a@b@c", "a b@c", "a@\nb"]),
     "SIMULATED_STEPS": ("0.1,0,2", "0.1,0,2", ["", "a", "1,", ",1", "-1", "1;2", "1e9", "1 2"]),
@@ -198,3 +231,32 @@ def test_a_dotenv_file_that_is_not_text_is_a_configuration_error(tmp_path: Path)
 
 def test_a_missing_dotenv_file_is_no_error(tmp_path: Path) -> None:
     assert settings.load({}, dotenv=str(tmp_path / "absent")) == Settings()
+
+
+# --- secrets
+
+SECRETS = {"API_KEYS": f"ann:{'opensesame' * 3}", "SMTP_URL": "smtp://u:opensesame@mail"}
+
+
+def test_no_secret_is_in_what_a_log_or_a_traceback_shows() -> None:
+    found = load(**SECRETS, MAIL_FROM="a@b.example")
+    for text in (repr(found), str(found), f"{found!r:>10}"):
+        assert "opensesame" not in text
+        assert "mail_from='a@b.example'" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("API_KEYS", "opensesameopensesame"),
+        ("API_KEYS", "opensesame:"),
+        ("API_KEYS", "ann:opensesame"),
+        ("API_KEYS", f"ann:{'opensesame' * 2},bob:{'opensesame' * 2}"),
+        ("SMTP_URL", "opensesame"),
+        ("SMTP_URL", "imap://u:opensesame@mail"),
+    ],
+)
+def test_no_error_repeats_a_secret(name: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=f"QUART_APP_{name}") as caught:
+        load(**{name: text})
+    assert "opensesame" not in str(caught.value)

@@ -267,7 +267,7 @@ def test_a_database_that_cannot_be_opened_is_reported_without_a_traceback_of_its
 
 def test_every_named_statement_is_used_and_every_used_one_exists() -> None:
     room = Path(sqlite.__file__).parent
-    source = (room / "sql_store.py").read_text() + (room / "listing.py").read_text()
+    source = "".join(path.read_text() for path in room.glob("*.py"))
     for name in statements.load("sqlite"):
         family = any(name.startswith(prefix) for prefix in ("when_", "task_"))  # named by an f-string, or included
         assert family or f'"{name}"' in source, f"{name} is never run"

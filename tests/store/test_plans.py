@@ -28,6 +28,9 @@ PARAMS: dict[str, object] = {
     "ids": '["x"]',
     "id": "x",
     "after": 0,
+    "name": "n",
+    "hash": "h",
+    "scopes": "read",
 }
 # Built from parts by `find`, or parts themselves.
 PARTS = ("find", "find_documents", "source_", "when_", "task_columns", "task_joins")

@@ -61,15 +61,16 @@ class Site:
         body: Any = _NOTHING,
         headers: Pairs | None = None,
         content_type: str | None = None,
+        scope: Mapping[str, Any] | None = None,
     ) -> Answer:
-        """`body`: bytes as they are, anything else as JSON."""
+        """`body`: bytes as they are, anything else as JSON. `scope`: what the server says of the connection."""
         fields = Headers(headers or {})
         data = None
         if body is not _NOTHING:
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
             fields.setdefault("Content-Type", content_type or "application/json")
             fields.setdefault("Content-Length", str(len(data)))
-        response = await self._client.open(path, method=method, headers=fields, data=data)
+        response = await self._client.open(path, method=method, headers=fields, data=data, scope_base=dict(scope or {}))
         return Answer(response.status_code, response.headers, bytes(await response.get_data(as_text=False)))
 
     async def get(self, path: str, headers: Pairs | None = None) -> Answer:
@@ -78,8 +79,8 @@ class Site:
     async def post(self, path: str, body: Any = _NOTHING, headers: Pairs | None = None) -> Answer:
         return await self.request("POST", path, body, headers)
 
-    async def delete(self, path: str) -> Answer:
-        return await self.request("DELETE", path)
+    async def delete(self, path: str, headers: Pairs | None = None) -> Answer:
+        return await self.request("DELETE", path, headers=headers)
 
     # --- tasks
 

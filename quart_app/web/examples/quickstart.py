@@ -10,8 +10,9 @@ from quart import Blueprint, Response
 from quart_app.core import codec
 from quart_app.core.errors import InvalidInput
 from quart_app.core.task import Task
-from quart_app.service import TaskRequest
+from quart_app.service import EnqueueOptions, TaskRequest
 from quart_app.web import parse, render
+from quart_app.web.auth import caller, require
 from quart_app.web.door import Door, this_request
 from quart_app.web.guard import may_start_work
 from quart_app.web.problems import Problem
@@ -31,17 +32,20 @@ class QuickstartViews:
 
     async def start(self, x: str, y: str) -> Response:
         request = this_request()
+        require(request, "write")
         parse.query(request, {})
         if not may_start_work(request):
             detail = "only a GET of your own starts a task: no HEAD, no prefetch, no other site's link"
             raise Problem(403, "cross-site", "Forbidden", detail)
-        asked = TaskRequest("add", {"x": _integer("x", x), "y": _integer("y", y)})
+        owned = EnqueueOptions(owner=caller(request).name)
+        asked = TaskRequest("add", {"x": _integer("x", x), "y": _integer("y", y)}, owned)
         (made,) = await self._door.service.enqueue([asked])
         return render.answer({"task_id": made.id, "status": "started", **render.urls(made.id, self._door.prefix)})
 
     async def status(self, task_id: str) -> Response:
-        parse.query(this_request(), {})
-        return render.answer(_simple(await self._door.service.get(task_id)))
+        request = this_request()
+        parse.query(request, {})
+        return render.answer(_simple(await self._door.service.get(task_id, caller(request).sees)))
 
 
 def _simple(task: Task) -> dict[str, Any]:

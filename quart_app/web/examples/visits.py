@@ -6,8 +6,9 @@ from typing import Any
 
 from quart import Blueprint, Response
 
-from quart_app.service import TaskRequest
+from quart_app.service import EnqueueOptions, TaskRequest
 from quart_app.web import render
+from quart_app.web.auth import caller
 from quart_app.web.door import Door, this_request
 from quart_app.web.guard import may_start_work
 from quart_app.web.health import worker_info
@@ -42,14 +43,15 @@ class VisitViews:
 
     async def _visit(self, document: dict[str, Any]) -> Response:
         request = this_request()
-        if may_start_work(request):
+        if may_start_work(request) and "write" in caller(request).scopes:
             args = {
                 "endpoint": request.path,
                 "ip": request.remote_addr,
                 "user_agent": _text(request.headers.get("User-Agent")),
                 "query": _text(request.query_string.decode("latin-1")),
             }
-            (made,) = await self._door.service.enqueue([TaskRequest("request-audit", args)])
+            asked = TaskRequest("request-audit", args, EnqueueOptions(owner=caller(request).name))
+            (made,) = await self._door.service.enqueue([asked])
             document |= {
                 "request_uuid": made.id,
                 "note": "a background task audits this request; see its status_url and the log",

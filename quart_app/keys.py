@@ -1,0 +1,72 @@
+"""Keys: adds, lists and revokes API keys, and keeps the ring of those that open something now."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+
+from quart_app.clock import Clock
+from quart_app.core import keys
+from quart_app.core.errors import ConfigError, KeyConflict, KeyNotFound
+from quart_app.core.keys import Key, KeyRing, Scope
+from quart_app.settings import Settings
+from quart_app.store.base import KeyStore
+
+log = logging.getLogger("quart_app.keys")
+
+
+class Keys:
+    """The keys of the settings and those of the store; a name is used once over both."""
+
+    def __init__(self, store: KeyStore, clock: Clock, settings: Settings) -> None:
+        self._store = store
+        self._clock = clock
+        self._given = settings.keys
+        self._changing = asyncio.Lock()  # so that the ring changes in the order of the store
+        self.ring = KeyRing(self._given)
+
+    async def load(self) -> None:
+        """Read the store's keys, once, at the start. Raises ConfigError when the settings use a name of theirs."""
+        for key in await self._store.keys():
+            if key.revoked_at is None:
+                try:
+                    self.ring.add(key)
+                except ValueError as error:
+                    raise ConfigError(
+                        f"QUART_APP_API_KEYS: {error}, one of them stored; take another name, or revoke the stored one"
+                    ) from None
+
+    async def list(self) -> list[Key]:
+        return [*self._given, *await self._store.keys()]
+
+    async def add(self, name: str, scopes: Sequence[Scope]) -> str:
+        """A new key, which nobody can ever read again. The name of a revoked one may be used again: its new key sees
+        the same tasks. Raises KeyConflict, StoreUnavailable."""
+        # Shielded: when the client hangs up, store and ring must still say the same.
+        return await asyncio.shield(self._add(name, scopes))
+
+    async def _add(self, name: str, scopes: Sequence[Scope]) -> str:
+        text = secrets.token_urlsafe(32)
+        key = Key(name, keys.hashed(text), tuple(scopes), self._clock.now(), source="store")
+        async with self._changing:
+            if name in self.ring or not await self._store.add_key(key):
+                raise KeyConflict(f"there is a key of the name {name} already")
+            self.ring.add(key)
+        log.info("key added", extra={"fields": {"name": name, "scopes": " ".join(scopes)}})
+        return text
+
+    async def revoke(self, name: str) -> None:
+        """From now on the key opens nothing. Raises KeyNotFound, KeyConflict for one of the settings,
+        StoreUnavailable."""
+        await asyncio.shield(self._revoke(name))
+
+    async def _revoke(self, name: str) -> None:
+        async with self._changing:
+            if any(key.name == name for key in self._given):
+                raise KeyConflict(f"the key {name} stands in QUART_APP_API_KEYS; remove it there")
+            if not await self._store.revoke_key(name, self._clock.now()):
+                raise KeyNotFound(name)
+            self.ring.remove(name)
+        log.info("key revoked", extra={"fields": {"name": name}})
