@@ -47,3 +47,39 @@ async def test_the_apps_own_routes_and_errors_stay_its_own(tmp_path: Path) -> No
         assert (await site.get("/")).body == b"mine"
         missing = await site.get("/nowhere")
         assert (missing.status, missing.headers["Content-Type"].partition(";")[0]) == (404, "text/html")
+
+
+async def test_keys_guard_our_routes_under_the_prefix_and_not_the_apps_own(tmp_path: Path) -> None:
+    settings = Settings(
+        data_dir=str(tmp_path), drain_seconds=0.0, api_keys=f"ann:{'k' * 16}", allowed_origins="https://app.example"
+    )
+    app = Quart("somebody")
+
+    @app.get("/")
+    async def index() -> str:
+        return "mine"
+
+    QuartTasks(app, settings, tasks=[kinds.echo], url_prefix="/jobs")
+    async with app.test_app():
+        site = Site(app, settings)
+        assert (await site.get("/")).body == b"mine"
+        for path, status in (("/jobs/tasks", 401), ("/jobs/keys", 401), ("/jobs/health", 200), ("/jobs/ready", 200)):
+            assert (await site.get(path)).status == status
+        key = {"X-API-Key": "k" * 16}
+        made = await site.post("/jobs/tasks/echo", {"value": 1}, {**key, "Origin": "https://app.example"})
+        assert (made.status, made.headers["Access-Control-Allow-Origin"]) == (202, "https://app.example")
+        assert (await site.get(made.json["status_url"], key)).json["owner"] == "ann"
+        asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+        assert (await site.request("OPTIONS", "/jobs/tasks/echo", headers=asked)).status == 204
+        assert "Vary" not in (await site.get("/")).headers
+
+
+async def test_without_keys_our_routes_answer_this_machine_alone(tmp_path: Path) -> None:
+    settings = Settings(data_dir=str(tmp_path), drain_seconds=0.0)
+    app = Quart("somebody")
+    QuartTasks(app, settings, tasks=[kinds.echo], url_prefix="/jobs")
+    async with app.test_app():
+        site = Site(app, settings)
+        assert (await site.get("/jobs/tasks")).status == 200
+        stranger = {"server": ("192.0.2.1", 80), "client": ("192.0.2.2", 4000)}
+        assert_problem(await site.request("GET", "/jobs/tasks", scope=stranger), 403)

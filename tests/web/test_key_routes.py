@@ -11,7 +11,7 @@ import pytest
 from quart.testing.app import LifespanError
 
 from tests.web.conftest import Serve
-from tests.web.site import Site, assert_problem
+from tests.web.site import DEADLINE, Site, assert_problem
 from tests.web.test_keys import ANN, KEYS, assert_unauthorized, bearer, stored
 
 OPERATOR = {"quart_app.operator": True}
@@ -186,3 +186,18 @@ async def test_a_key_is_nowhere_after_it_was_used(serve: Serve, caplog: pytest.L
     assert hashlib.sha256(key.encode()).hexdigest().encode() in written
     assert hashlib.sha256(ANN.encode()).hexdigest().encode() not in written
     assert "zoe" in caplog.text
+
+
+async def test_a_key_that_is_revoked_by_a_client_that_hangs_up_is_revoked(site: Site) -> None:
+    ann = await stored(site, "ann", "read")
+    keys = site.app.extensions["quart_app"].keys
+    asking = asyncio.create_task(keys.revoke("ann"))
+    await asyncio.sleep(0)  # it has begun
+    asking.cancel()
+    async with asyncio.timeout(DEADLINE):
+        while "ann" in keys.ring:
+            await keys.list()
+    assert asking.cancelled()
+    ((revoked_at,),) = site.sql("SELECT revoked_at FROM api_keys")
+    assert revoked_at is not None
+    assert (await site.get("/tasks", ann)).status == 200, "the last key is gone: this machine may ask"
