@@ -14,6 +14,7 @@ from quart import Quart
 from quart_app import settings as settings_module
 from quart_app.core.errors import StartupError
 from quart_app.loopwatch import LoopWatch
+from quart_app.metrics import Metrics
 from quart_app.runner.registry import Registry, TaskKind
 from quart_app.runtime import Runtime
 from quart_app.settings import Settings
@@ -25,6 +26,7 @@ from quart_app.web.examples.visits import VisitViews
 from quart_app.web.gate import Gate
 from quart_app.web.health import HealthViews
 from quart_app.web.keys import KeyViews
+from quart_app.web.metrics import MetricsViews
 from quart_app.web.proxies import TrustedProxies
 from quart_app.web.site import Site
 from quart_app.web.tasks import TaskViews
@@ -77,10 +79,12 @@ class QuartTasks:
         self._app = app
         self.door = app.extensions[EXTENSION] = Door(settings, self._prefix)
         self._signals = Signals(settings.drain_seconds, self._standalone)
-        gate = Gate(self.door)
+        self._metrics = Metrics()
+        gate = Gate(self.door, self._metrics)
         if guarded:
             gate.stand_before(app)
-        for views in (TaskViews(self.door), HealthViews(self.door), KeyViews(self.door)):
+        metrics = MetricsViews(self.door, self._metrics, lambda: self._watch.lag)
+        for views in (TaskViews(self.door), HealthViews(self.door), KeyViews(self.door), metrics):
             blueprint = views.blueprint()
             if not guarded:
                 gate.stand_before(blueprint)
@@ -99,17 +103,22 @@ class QuartTasks:
     async def _start(self) -> None:
         try:
             runtime = Runtime(
-                self.door.settings, self._app.add_background_task, self._kinds(), on_broken=self._signals.broken
+                self.door.settings,
+                self._app.add_background_task,
+                self._kinds(),
+                on_broken=self._signals.broken,
+                on_end=self._metrics.task_ended,
             )
+            self._metrics.kinds = frozenset(runtime.registry.names())
             await runtime.open(self._exposed)
         except StartupError as error:
             self._signals.start_failed(error)
             raise
+        self._watch = LoopWatch(self._signals.hopeless)
         self.door.runtime = runtime
         self._signals.install(runtime.begin_drain)
         # A stop without a signal (a reload, somebody else's server): Quart says so here, before it cancels anything.
         self._shutdown = asyncio.create_task(self._await_shutdown(runtime), name="shutdown")
-        self._watch = LoopWatch(self._signals.hopeless)
         self._watch.start()
         if self._standalone:
             _calm_collector()

@@ -1,41 +1,97 @@
-"""Logging to the console and a rotated file, through bounded queues: a console or a disk that hangs costs lines, which
-are counted, and never stops the server."""
+"""Logging to the console (lines for people) and a rotated file (one JSON object a line), through bounded queues: a
+console or a disk that hangs costs lines, which are counted, and never stops the server.
+
+Records of the standard library's loggers and of structlog's take the same way: ours, Hypercorn's, users' own.
+"""
 
 from __future__ import annotations
 
 import datetime
+import json
 import logging
 import logging.handlers
 import queue
 import sys
 import threading
-from typing import Final
+import time
+from collections.abc import Callable
+from typing import Any, Final
 
+import structlog
+from structlog.contextvars import get_contextvars
+from structlog.stdlib import ExtraAdder
+from structlog.typing import EventDict
+
+from quart_app.core.codec import scalar
 from quart_app.core.errors import ConfigError
-from quart_app.runner.runner import current_task
+from quart_app.runner.logger import PROCESSORS
 from quart_app.settings import Settings
 
 MAX_QUEUED: Final = 10_000
-MAX_LINE: Final = 16_384
+MAX_LINE: Final = 16_384  # characters of a message, and of a traceback
+MAX_FIELD: Final = 2_048  # characters of one field
+MAX_FIELDS: Final = 32
 FILE_BYTES: Final = 10 * 1024 * 1024
 FILES: Final = 5
+# Libraries that write a line for each call or request below this level.
+QUIET: Final = ("aiosqlite", "asyncio", "httpcore", "httpx", "mail.log")
+_OWN: Final = ("time", "level", "logger", "event", "task_id", "exception")
 
+log = logging.getLogger("quart_app.logs")
+
+_add_extra: Final = ExtraAdder()
+_PLAIN: Final = logging.Formatter()
 _sinks: list[_Sink] = []
 
 
-class _Format(logging.Formatter):
-    """`time level task logger message`: one line a record whatever it holds, then the lines of its traceback."""
+# --- from a record to an event
 
-    def format(self, record: logging.LogRecord) -> str:
-        at = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
-        task = getattr(record, "task_id", "") or "-"
-        fields = "".join(f" {key}={value!r}" for key, value in (getattr(record, "fields", None) or {}).items())
-        text = f"{record.getMessage()}{fields}"
-        head = f"{at:%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03d}Z {record.levelname} [{task}] {record.name}: "
-        trace = self.formatException(record.exc_info) if record.exc_info else getattr(record, "trace", "")
-        # Indented and marked, so that no line of a trace can pass for a line of the log.
-        below = "".join(f"\n    | {escape(line)}" for line in trace[-MAX_LINE:].splitlines())
-        return head + escape(text[:MAX_LINE]) + below
+
+def _event(record: logging.LogRecord) -> EventDict:
+    """One flat dict of bounded scalars, ours first. A field that has the name of one of ours gets a `_` behind it."""
+    found: EventDict = _add_extra(log, "", {**get_contextvars(), "_record": record})
+    del found["_record"]
+    fields = found.pop("fields", None) or {}
+    trace = found.pop("trace", None) or record.stack_info or ""
+    if record.exc_info:
+        trace = _PLAIN.formatException(record.exc_info)
+    task_id = found.pop("task_id", "") or fields.get("task_id", "")
+    at = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
+    made: EventDict = {
+        "time": f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z",
+        "level": record.levelname,
+        "logger": record.name,
+        "event": _message(record.msg, record.args)[:MAX_LINE],
+    }
+    if task_id:
+        made["task_id"] = scalar(task_id, MAX_FIELD)
+    for name, value in [*found.items(), *fields.items()][:MAX_FIELDS]:
+        shown = scalar(value, MAX_FIELD)
+        if name != "task_id" or shown != made.get("task_id"):
+            made[f"{name}_" if name in _OWN else str(name)[:100]] = shown
+    if trace:
+        made["exception"] = str(trace)[-MAX_LINE:]
+    return made
+
+
+def _message(message: Any, args: Any) -> str:
+    try:
+        text = str(message)
+        return text % args if args else text
+    except Exception:  # the place-holders do not fit, or a value cannot be shown
+        return f"{scalar(message, MAX_FIELD)} (its arguments do not fit)"
+
+
+# --- from an event to a line
+
+
+def _for_people(event: EventDict) -> str:
+    """`time level [task] logger: event name=value`, then the lines of the traceback."""
+    head = f"{event['time']} {event['level']} [{event.get('task_id', '-')}] {event['logger']}: {event['event']}"
+    fields = "".join(f" {name}={value!r}" for name, value in event.items() if name not in _OWN)
+    # Indented and marked, so that no line of a trace can pass for a line of the log.
+    below = "".join(f"\n    | {escape(line)}" for line in event.get("exception", "").splitlines())
+    return escape(head + fields) + below
 
 
 def escape(text: str) -> str:
@@ -45,74 +101,138 @@ def escape(text: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
-class _Sink(logging.Handler):
-    """Hands formatted lines to a thread of its own; drops and counts them when the thread cannot keep up."""
+def _as_json(event: EventDict) -> str:
+    """The same promise in JSON: what cannot be printed is escaped, also where JSON would not ask for it."""
+    text = json.dumps(event, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else _json_escape(one) for one in text)
 
-    def __init__(self, target: logging.Handler) -> None:
-        super().__init__()
-        self._target = target
-        self._queue: queue.Queue[logging.LogRecord] = queue.Queue(MAX_QUEUED)
-        self.dropped = 0
-        self.idle = threading.Event()
-        self.idle.set()
-        threading.Thread(target=self._work, name="log", daemon=True).start()
+
+def _json_escape(one: str) -> str:
+    return "\\u007f" if one == "\x7f" else json.dumps(one)[1:-1]
+
+
+# --- from a line to the world
+
+
+class _Front(logging.Handler):
+    """Makes the event at once, where the context and the values are still what they were, for all sinks."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not getattr(record, "task_id", ""):
-            record.task_id = current_task.get()
         try:
-            self.idle.clear()
-            self._queue.put_nowait(record)
+            event = _event(record)
+        except Exception:  # whatever it is that somebody logs, it must not cost the caller more than the line
+            for sink in _sinks:
+                sink.dropped += 1
+            return
+        for sink in _sinks:
+            sink.put(event)
+
+
+class _Sink:
+    """Writes in a thread of its own; drops and counts the events when the thread cannot keep up or cannot write."""
+
+    def __init__(self, target: logging.Handler, render: Callable[[EventDict], str]) -> None:
+        self._target = target
+        self._render = render
+        self._queue: queue.Queue[EventDict] = queue.Queue(MAX_QUEUED)
+        self._told = 0
+        self.dropped = 0
+        threading.Thread(target=self._work, name="log", daemon=True).start()
+
+    def put(self, event: EventDict) -> None:
+        try:
+            self._queue.put_nowait(event)
         except queue.Full:
             self.dropped += 1
 
+    def wait_idle(self, timeout: float) -> None:
+        """Until all is written, at most `timeout` seconds."""
+        with self._queue.all_tasks_done:
+            self._queue.all_tasks_done.wait_for(lambda: not self._queue.unfinished_tasks, timeout)
+
     def _work(self) -> None:
         while True:
-            record = self._queue.get()
+            event = self._queue.get()
             try:
-                self._target.handle(record)
+                self._write(event)
+                if self.dropped != self._told:
+                    missing, self._told = self.dropped - self._told, self.dropped
+                    self._write(
+                        _event(log.makeRecord(log.name, 30, "", 0, "%d log lines were dropped", (missing,), None))
+                    )
             except Exception:
                 self.dropped += 1
-            if self._queue.empty():
-                self.idle.set()
+            finally:
+                self._queue.task_done()
+
+    def _write(self, event: EventDict) -> None:
+        self._target.emit(logging.makeLogRecord({"msg": self._render(event)}))
 
 
-class _Quiet:
-    """Mixed in before a handler: an unwritable target must not print tracebacks for each line."""
+class _Raising:
+    """Mixed in before a handler: the sink wants to hear of a line that could not be written, not to see a traceback
+    of it on the console."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        pass
+        raise  # noqa: PLE0704 - called while the error is handled
 
 
-class _Console(_Quiet, logging.StreamHandler):  # type: ignore[type-arg]
+class _Console(_Raising, logging.StreamHandler):  # type: ignore[type-arg]
     pass
 
 
-class _File(_Quiet, logging.handlers.RotatingFileHandler):
+class _File(_Raising, logging.handlers.RotatingFileHandler):
     pass
 
 
 def setup(settings: Settings) -> None:
-    """Configure the root logger. Raises ConfigError when the log file cannot be opened."""
-    targets: list[logging.Handler] = [_Console(sys.stderr)]
+    """Configure the root logger, and structlog to use it. Raises ConfigError when the log file cannot be opened."""
     try:
         settings.log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        targets.append(
-            _File(settings.log_path, maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8", errors="replace")
-        )
+        file = _File(settings.log_path, maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8", errors="replace")
     except OSError as error:
         raise ConfigError(f"QUART_APP_LOG_FILE: cannot write {settings.log_path}: {error.strerror}") from error
+    _sinks.extend((_Sink(_Console(sys.stderr), _for_people), _Sink(file, _as_json)))
     root = logging.getLogger()
-    for target in targets:
-        target.setFormatter(_Format())
-        sink = _Sink(target)
-        _sinks.append(sink)
-        root.addHandler(sink)
-    root.setLevel("WARNING")
-    logging.getLogger("quart_app").setLevel(settings.log_level)
+    root.addHandler(_Front())
+    root.setLevel(settings.log_level)
+    for name in QUIET:
+        logging.getLogger(name).setLevel("WARNING")
+    structlog.configure(
+        processors=PROCESSORS,
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def dropped() -> int:
+    """Lines that the console and the file have lost."""
+    return sum(sink.dropped for sink in _sinks)
 
 
 def flush(timeout: float = 0.5) -> None:
     """Give the log threads a moment to write what they hold."""
+    ends = time.monotonic() + timeout
     for sink in _sinks:
-        sink.idle.wait(timeout)
+        sink.wait_idle(max(ends - time.monotonic(), 0.0))
+
+
+def last_words(text: str) -> None:
+    """A line on stderr before the process is ended, and what the log still holds. Takes at most a second: nobody may
+    be reading, and a process that must end does not wait for a reader."""
+    if sys.stderr is not None:
+        writer = threading.Thread(target=_say, args=(f"{text}\n",), name="last-words", daemon=True)
+        writer.start()
+        writer.join(0.5)
+    flush()
+
+
+def _say(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass  # closed; the log has it

@@ -9,12 +9,14 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 log = logging.getLogger("quart_app")
 
 TICK: Final = 0.25  # seconds
+LAG_TICKS: Final = 60  # a quarter of a minute, what lies between two scrapes of Prometheus by default
 STALLED: Final = 1.0
 HOPELESS: Final = 60.0
 
@@ -27,6 +29,12 @@ class LoopWatch:
         self._stopped = threading.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._ticked_at = 0.0
+        self._late: deque[float] = deque([0.0], maxlen=LAG_TICKS)
+
+    @property
+    def lag(self) -> float:
+        """Seconds by which the latest of the last ticks came late: how long somebody kept the loop to himself."""
+        return max(self._late)
 
     def start(self) -> None:
         self._tick()
@@ -38,7 +46,10 @@ class LoopWatch:
             self._timer.cancel()
 
     def _tick(self) -> None:
-        self._ticked_at = time.monotonic()
+        now = time.monotonic()
+        if self._ticked_at:
+            self._late.append(max(now - self._ticked_at - TICK, 0.0))
+        self._ticked_at = now
         self._timer = self._loop.call_later(TICK, self._tick)
 
     def _watch(self) -> None:

@@ -13,6 +13,7 @@ import httpx
 
 from quart_app.clock import Clock, SystemClock
 from quart_app.core.errors import ConfigError, StoreBroken, StoreUnavailable
+from quart_app.core.task import Ended, nobody
 from quart_app.files import Files
 from quart_app.keys import Keys
 from quart_app.runner.dispatcher import Dispatcher, Spawn
@@ -48,6 +49,7 @@ class Runtime:
         kinds: Iterable[TaskKind[..., Any]] = (),
         clock: Clock | None = None,
         on_broken: Callable[[str], None] | None = None,
+        on_end: Ended = nobody,
     ) -> None:
         """Raises ConfigError when the kinds contradict each other or a module of QUART_APP_TASKS cannot be loaded."""
         self.settings = settings
@@ -61,6 +63,7 @@ class Runtime:
         self.started_at = self.clock.now()
         self._spawn = spawn
         self._on_broken = on_broken or (lambda reason: log.critical("the store is broken: %s", reason))
+        self._on_end = on_end
         self._http: httpx.AsyncClient | None = None
         self._lock = FileLock(settings.database_path)
         self._upkeep: set[asyncio.Task[None]] = set()
@@ -151,10 +154,11 @@ class Runtime:
         self.processes = Processes(settings.cpu_slots, settings.max_result)
         self.runner = Runner(self.store, self.registry, self.clock, self, self.processes)
         self.service.cancel_run = self.runner.cancel
+        self.service.on_end = self.runner.on_end = self._on_end
         shares = {"audit": max(settings.concurrency // AUDIT_SHARE, 1)}
         self.dispatcher = Dispatcher(self.store, self.runner, self.clock, self._spawn, settings.concurrency, shares)
-        self._poller = Poller(self.store)
-        self._rescuer = Rescuer(self.store, self.clock, settings.max_crashes)
+        self._poller = Poller(self.store, self._on_end)
+        self._rescuer = Rescuer(self.store, self.clock, settings.max_crashes, self._on_end)
         pruner = Pruner(self.store, settings.retention_seconds, settings.retention_rows)
         self._poll_loop = Loop("poller", self._poller.run_once, self.clock, interval=1.0)
         self._loops = [

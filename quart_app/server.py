@@ -7,7 +7,6 @@ import ipaddress
 import logging
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +51,7 @@ async def _serve(app: Any, config: Config) -> None:
     try:
         await hypercorn_serve(app, config, shutdown_trigger=stopping.wait)
     except OSError as error:
-        sys.stderr.write(f"quart_app: cannot listen on {', '.join(config.bind)}: {error.strerror or error}\n")
-        logs.flush()
+        logs.last_words(f"quart_app: cannot listen on {', '.join(config.bind)}: {error.strerror or error}")
         os._exit(ConfigError.exit_code)
 
 

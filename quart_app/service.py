@@ -13,7 +13,18 @@ import uuid_utils
 from quart_app.clock import Clock
 from quart_app.core import codec
 from quart_app.core.errors import Draining, InvalidArgs, QueueFull, TaskFailed, TaskNotFound, UnknownKind, WrongState
-from quart_app.core.task import Count, Enqueued, ErrorRecord, Event, NewTask, StepRecord, Task, TaskFilter
+from quart_app.core.task import (
+    Count,
+    Ended,
+    Enqueued,
+    ErrorRecord,
+    Event,
+    NewTask,
+    StepRecord,
+    Task,
+    TaskFilter,
+    nobody,
+)
 from quart_app.runner.registry import Registry, TaskKind
 from quart_app.settings import Settings
 from quart_app.store.base import Store
@@ -79,6 +90,7 @@ class TaskService:
         self.accepting = True
         self.cancel_run: Callable[[str], None] = lambda task_id: None
         """Set by the runtime: delivers a recorded cancel to the run."""
+        self.on_end: Ended = nobody
 
     def now(self) -> int:
         return self._clock.now()
@@ -221,6 +233,12 @@ class TaskService:
     async def counts(self) -> list[Count]:
         return await self._store.counts()
 
+    async def oldest(self, queues: Sequence[str]) -> dict[str, float]:
+        """Seconds for which the oldest due task of each of these queues has waited."""
+        now = self._clock.now()
+        found = await self._store.oldest(queues)
+        return {queue: max(now - run_at, 0) / 1000 for queue, run_at in found.items()}
+
     async def history(
         self, task_id: str, owner: str | None = None
     ) -> tuple[list[Event], list[StepRecord], list[ErrorRecord]]:
@@ -236,7 +254,7 @@ class TaskService:
     def store_version(self) -> str:
         return self._store.version
 
-    async def store_health(self) -> Mapping[str, object]:
+    async def store_health(self) -> Mapping[str, str | int]:
         """Raises StoreUnavailable when the store cannot write."""
         return await self._store.health()
 
@@ -253,6 +271,8 @@ class TaskService:
                 raise WrongState(f"the task has already ended: {(await self._status(task))}", task.status)
             case "requested":
                 self.cancel_run(task_id)
+            case "cancelled":
+                self.on_end(task.kind, "cancelled", None)
         return answer == "cancelled"
 
     async def rerun(self, task_id: str, restart: bool = False, owner: str | None = None) -> None:

@@ -11,14 +11,13 @@ import logging
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
 from quart_app.core.errors import StartupError, StoreBusy
-from quart_app.logs import flush
+from quart_app.logs import flush, last_words
 
 log = logging.getLogger("quart_app")
 
@@ -66,8 +65,7 @@ class Signals:
 
     def _watch(self) -> None:
         threading.Event().wait(self._deadline)
-        sys.stderr.write(f"quart_app: stopped after {self._deadline:g} s; unfinished tasks resume at the next start\n")
-        flush()
+        last_words(f"quart_app: stopped after {self._deadline:g} s; unfinished tasks resume at the next start")
         os._exit(CODE_STOPPED)
 
     def start_failed(self, error: StartupError) -> None:
@@ -76,26 +74,23 @@ class Signals:
             return
         if isinstance(error, StoreBusy) and multiprocessing.parent_process() is not None:
             # A worker of a pre-forking server, which would start it again for ever: end the whole server.
-            sys.stderr.write(f"quart_app: {error} (SQLite is served by one process: ask the server for one worker)\n")
+            last_words(f"quart_app: {error} (SQLite is served by one process: ask the server for one worker)")
             os.kill(os.getppid(), signal.SIGTERM)
         else:
-            sys.stderr.write(f"quart_app: {error}\n")
-        flush()
+            last_words(f"quart_app: {error}")
         os._exit(error.exit_code)
 
     def broken(self, reason: str) -> None:
         """The database is damaged or gone: nothing more can be promised."""
         log.critical("the store is broken: %s", reason)
         if self._standalone:
-            sys.stderr.write(f"quart_app: the store is broken: {reason}\n")
-            flush()
+            last_words(f"quart_app: the store is broken: {reason}")
             os._exit(CODE_BROKEN)
 
     def hopeless(self) -> None:
         """The event loop has been blocked for a minute, or has ended without a stop."""
         if self._standalone:
-            sys.stderr.write("quart_app: the event loop does not move any more; see the log for the place\n")
-            flush()
+            last_words("quart_app: the event loop does not move any more; see the log for the place")
             os._exit(CODE_BLOCKED)
 
     def stopped(self) -> None:

@@ -36,11 +36,12 @@ ROOMS: dict[str, set[str]] = {
     "services": {"core", "store.base", "runner", "service"},
     # What a user's own module may import: the package's own names, and the errors and types of core.
     "tasks": {"core", "runner.__init__"},
-    "web": {"core", "service", ""},
+    "metrics": {"core"},
+    "web": {"core", "service", "metrics", "logs", ""},
     "runtime": {"core", "store", "runner", "service", "services", "tasks", "files", "keys"},
-    "logs": {"core", "runner.runner"},
+    "logs": {"core", "runner.logger"},
     "signals": {"core", "logs"},
-    "app": {"core", "runner.registry", "runtime", "service", "web", "signals", "loopwatch"},
+    "app": {"core", "runner.registry", "runtime", "service", "web", "signals", "loopwatch", "metrics"},
     "asgi": {"core", "app", "logs"},
     "server": {"core", "app", "logs"},
     "cli": {"core", "runtime", "server", ""},
@@ -48,7 +49,11 @@ ROOMS: dict[str, set[str]] = {
     "": {"runner.__init__", "app"},
 }
 # Names used in annotations alone: the doors of the context and of the views are filled by the runtime.
-FOR_ANNOTATIONS: dict[str, set[str]] = {"runner.context": {"files"}, "web.door": {"keys", "runtime"}}
+FOR_ANNOTATIONS: dict[str, set[str]] = {
+    "runner.context": {"files"},
+    "web.door": {"keys", "runtime"},
+    "web.metrics": {"runtime"},
+}
 
 # A library of the world -> the only places that may know it.
 DRIVERS: dict[str, set[str]] = {
@@ -58,6 +63,8 @@ DRIVERS: dict[str, set[str]] = {
     "sqlite3": {"store"},
     "aiosmtplib": {"tasks.send_email"},
     "httpx": {"runtime", "runner.context"},
+    "structlog": {"logs", "runner"},
+    "prometheus_client": {"metrics", "web.metrics"},
     "dotenv": {"settings"},
     "uuid_utils": {"service"},
     "fcntl": {"store.lock"},
@@ -263,7 +270,7 @@ def test_nothing_imports_everything() -> None:
 
 
 def test_importing_the_package_does_not_load_a_web_framework_or_a_driver() -> None:
-    heavy = {"quart", "hypercorn", "aiosqlite", "httpx", "aiosmtplib"}
+    heavy = {"quart", "hypercorn", "aiosqlite", "httpx", "aiosmtplib", "structlog", "prometheus_client"}
     script = f"import sys, quart_app; print(sorted({heavy} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr

@@ -12,13 +12,15 @@ from pathlib import Path
 import msgspec
 import pytest
 from hypercorn.config import Config
+from prometheus_client.parser import text_string_to_metric_families
 
 import quart_app
-from quart_app import cli, settings, signals
+from quart_app import cli, metrics, settings, signals
 from quart_app.app import create_app
 from quart_app.core import lifecycle
 from quart_app.core.errors import StartupError
-from quart_app.core.task import STATUSES
+from quart_app.core.task import OUTCOMES, STATUSES
+from quart_app.metrics import Figures, Metrics
 from quart_app.runner.context import TaskContext
 from quart_app.runner.registry import task
 from quart_app.tasks import BUILT_IN
@@ -121,6 +123,29 @@ def test_every_built_in_kind_is_in_the_table_with_its_args() -> None:
         readme.code(name)[0]: readme.code(args) for name, args, _ in readme.rows(readme.section("HTTP API"), "kind")
     }
     assert listed == {kind.name: [name for name, _ in kind.parameters] for kind in BUILT_IN}
+
+
+# --- metrics
+
+
+def test_every_metric_is_in_the_table_and_no_other() -> None:
+    figures = Figures(single=dict.fromkeys(metrics.READ, 0.0), counts=[], oldest={})
+    families = text_string_to_metric_families(Metrics().text(figures).decode())
+    told = {f"{one.name}_total" if one.type == "counter" else one.name for one in families}
+    listed = names(readme.rows(readme.section("Metrics"), "metric"))
+    assert sorted(listed) == sorted(name for name in told if name.startswith("quart_app_"))
+
+
+def test_every_outcome_and_label_of_a_metric_is_named() -> None:
+    rows = {name: row[1:] for row in readme.rows(readme.section("Metrics"), "metric") for name in readme.code(row[0])}
+    labels = {name: readme.code(row[0]) for name, row in rows.items() if row[0]}
+    made = Metrics()
+    shown = {
+        f"{one._name}_total" if one._type == "counter" else one._name: list(one._labelnames)
+        for one in (made._tasks, made._runs, made._requests)
+    }
+    assert labels == {**shown, metrics.QUEUE_TASKS: ["queue", "state"], metrics.QUEUE_OLDEST: ["queue"]}
+    assert readme.code(rows["quart_app_tasks_total"][1]) == list(OUTCOMES)
 
 
 # --- Python

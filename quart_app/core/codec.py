@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import enum
 import json
+import math
 import re
 import uuid
 from typing import Any, Final
@@ -64,6 +65,21 @@ def encode(value: Any) -> str:
 def clean(text: str, limit: int) -> str:
     """A text fit for a column: no NUL, no lone surrogates, at most `limit` characters."""
     return _SURROGATE.sub("\ufffd", text[:limit]).replace("\x00", "\ufffd")
+
+
+def scalar(value: Any, limit: int) -> str | int | float | bool | None:
+    """Any value as one JSON scalar, for the log: what is none by itself as the text that Python shows it with, cut to
+    `limit` characters."""
+    if value is None or type(value) is bool:
+        return value
+    if type(value) is str:
+        return value[:limit]
+    if (type(value) is int and abs(value) < 2**63) or (type(value) is float and math.isfinite(value)):
+        return value
+    try:
+        return repr(value)[:limit]
+    except Exception:
+        return f"<a {type(value).__name__} that cannot be shown>"
 
 
 def loads(text: str) -> Any:

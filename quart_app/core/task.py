@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Literal
 
 import msgspec
 
+Ended = Callable[[str, str, float | None], None]
+"""Told of every end of a run or a task once it is on record: the kind, the outcome, and the seconds the handler took
+(None: none ran)."""
+
 Status = Literal["pending", "processing", "completed", "failed", "cancelled"]
 
 STATUSES: Final[tuple[Status, ...]] = ("pending", "processing", "completed", "failed", "cancelled")
+OUTCOMES: Final = (
+    *("completed", "failed", "cancelled", "expired", "poisoned"),  # the task has ended
+    *("retry", "release", "suspend", "crash"),  # it goes on
+)
 TERMINAL: Final[frozenset[str]] = frozenset({"completed", "failed", "cancelled"})
 
 KIND_PATTERN: Final = r"[a-z0-9][a-z0-9._-]{0,99}"
@@ -84,6 +93,7 @@ class Orphan(msgspec.Struct, frozen=True):
     fence: int
     crashes: int
     cancel_requested: bool
+    kind: str
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -176,3 +186,7 @@ class Count(msgspec.Struct, frozen=True):
     status: Status
     ready: int
     n: int
+
+
+def nobody(kind: str, outcome: str, seconds: float | None) -> None:
+    """The `Ended` that tells nobody."""

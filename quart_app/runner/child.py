@@ -8,9 +8,10 @@ import os
 import signal
 import socket
 import sys
+import threading
 import traceback
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -19,6 +20,9 @@ from quart_app.core.errors import Retry
 from quart_app.core.retry import is_retryable
 from quart_app.core.task import Claimed
 from quart_app.runner.registry import Registry, load_module
+
+if TYPE_CHECKING:
+    from structlog.stdlib import BoundLogger
 
 PR_SET_PDEATHSIG: Final = 1
 
@@ -29,6 +33,7 @@ class Request(msgspec.Struct):
     kind: str
     task: Claimed
     max_result: int
+    log_level: int
 
 
 class ProcessTaskContext:
@@ -42,7 +47,12 @@ class ProcessTaskContext:
         self.owner = task.owner
         self.args = args
         self.cancelled = False
-        self.logger = logging.getLogger(f"quart_app.task.{task.kind}")
+
+    @property
+    def logger(self) -> BoundLogger:
+        from quart_app.runner.logger import task_logger  # structlog takes as long to import as all of this package
+
+        return task_logger(self.kind, self.task_id)
 
     def progress(self, done: float | None = None, total: float | None = None, message: str | None = None) -> None:
         text = codec.clean(message, 1000) if message is not None else None
@@ -54,6 +64,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the server's terminal is the server's to handle
     signal.signal(signal.SIGTERM, lambda *_: None)
     channel = socket.socket(fileno=int(sys.argv[1]))
+    logging.getLogger().addHandler(_ToServer(channel))
     with channel.makefile("rb") as lines:
         for line in lines:
             if _serve(channel, msgspec.json.decode(line, type=Request)):
@@ -78,6 +89,7 @@ def _serve(channel: socket.socket, request: Request) -> bool:
         context.cancelled = True
 
     signal.signal(signal.SIGTERM, stop)
+    logging.getLogger().setLevel(request.log_level)
     try:
         value = kind.function(context, **args) if kind.takes_context else kind.function(**args)
         result = codec.encode(value)
@@ -121,8 +133,35 @@ def _module(request: Request) -> ModuleType:
     return load_module(request.module)
 
 
+class _ToServer(logging.Handler):
+    """The server writes the log: a second hand in its file would tear lines and rotation."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        super().__init__()
+        self._channel = channel
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            trace = _FORMATTER.formatException(record.exc_info)[-16_384:] if record.exc_info else ""
+            given: dict[Any, Any] = getattr(record, "fields", {})
+            fields = {_clean(str(name)): _clean(codec.scalar(value, 2048)) for name, value in given.items()}
+            line = [record.levelno, record.name, _clean(record.getMessage()), fields, _clean(trace)]
+            _send(self._channel, {"log": line})
+        except Exception:
+            self.handleError(record)
+
+
+def _clean(value: Any) -> Any:
+    return codec.clean(value, 16_384) if isinstance(value, str) else value
+
+
+_FORMATTER: Final = logging.Formatter()
+_sending: Final = threading.Lock()
+
+
 def _send(channel: socket.socket, message: dict[str, Any]) -> None:
-    channel.sendall(msgspec.json.encode(message) + b"\n")
+    with _sending:
+        channel.sendall(msgspec.json.encode(message) + b"\n")
 
 
 def _die_with_parent(parent: int) -> None:

@@ -20,6 +20,7 @@ from quart_app.store.base import Store
 
 if TYPE_CHECKING:
     import httpx
+    from structlog.stdlib import BoundLogger
 
     from quart_app.files import Files
 
@@ -112,9 +113,11 @@ class TaskContext:
         return self._doors.files
 
     @property
-    def logger(self) -> logging.Logger:
-        """A logger of this kind; every line carries the task's id."""
-        return logging.getLogger(f"quart_app.task.{self._task.kind}")
+    def logger(self) -> BoundLogger:
+        """A structlog logger of this kind; every line carries the task's id."""
+        from quart_app.runner.logger import task_logger  # structlog takes as long to import as all of this package
+
+        return task_logger(self._task.kind, self._task.id)
 
     async def step(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run `fn` once and record its JSON output; after a crash, a stop or a retry return what was recorded.
@@ -193,7 +196,8 @@ class TaskContext:
         data = encode_bounded(
             {"message": codec.clean(str(message), MAX_MESSAGE), **({"fields": fields} if fields else {})}, 16_384
         )
-        self.logger.info("%s", message, extra={"fields": fields} if fields else None)
+        logger = logging.getLogger(f"quart_app.task.{self.kind}")
+        logger.info("%s", message, extra={"task_id": self.task_id, "fields": fields})
         landed = await insist(
             lambda: self._store.log(self._task.id, self._task.fence, data, self._clock.now()), self._clock
         )

@@ -91,14 +91,20 @@ class Processes:
             "kind": kind.name,
             "task": task,
             "max_result": self._max_result,
+            "log_level": logging.getLogger("quart_app.task").getEffectiveLevel(),
         }
         child.writer.write(msgspec.json.encode(request) + b"\n")
         await child.writer.drain()
         while line := await child.reader.readline():
             message: dict[str, Any] = msgspec.json.decode(line)
-            if "progress" not in message:
+            if "progress" in message:
+                await context.progress(*message["progress"])
+            elif "log" in message:
+                level, name, text, fields, trace = message["log"]
+                extra = {"task_id": task.id, "fields": fields, "trace": trace}
+                logging.getLogger(name).log(level, "%s", text, extra=extra)
+            else:
                 return message
-            await context.progress(*message["progress"])
         code = await child.process.wait()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         raise ChildDied(f"the child process ended with {how}")

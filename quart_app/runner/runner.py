@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import inspect
 import logging
 import random
@@ -11,12 +10,14 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Final
 
+from structlog.contextvars import bind_contextvars
+
 from quart_app.clock import Clock
 from quart_app.core import codec, lifecycle
 from quart_app.core.errors import ClaimLost, InvalidArgs, NonRetryable, Retry, StoreUnavailable
 from quart_app.core.lifecycle import Cancelled, Outcome, Raised, Stopped, Succeeded, Unregistered
 from quart_app.core.retry import Backoff, is_retryable
-from quart_app.core.task import Claimed, TaskError
+from quart_app.core.task import Claimed, Ended, TaskError, nobody
 from quart_app.runner.context import BlockingTaskContext, Doors, ResultTooLarge, TaskContext, encode_bounded, insist
 from quart_app.runner.processes import ChildDied, ChildError, Processes
 from quart_app.runner.registry import Registry, TaskKind
@@ -32,7 +33,15 @@ MAX_ERROR: Final = 4096
 MAX_TRACEBACK: Final = 16_384
 MAX_DELAY: Final = 365 * 86400.0
 
-current_task: contextvars.ContextVar[str] = contextvars.ContextVar("quart_app_task", default="")
+# What `on_end` is told a run ended with: the statuses for the final ones, the cause where the task goes on.
+OUTCOMES: Final[dict[type[lifecycle.Decision], str]] = {
+    lifecycle.Complete: "completed",
+    lifecycle.Fail: "failed",
+    lifecycle.Cancel: "cancelled",
+    lifecycle.RetryAt: "retry",
+    lifecycle.Release: "release",
+    lifecycle.Suspend: "suspend",
+}
 
 
 class Run:
@@ -82,6 +91,7 @@ class Runner:
         self.refused_writes = 0
         self._idle = asyncio.Event()
         self.on_free: Callable[[Claimed], None] = lambda task: None
+        self.on_end: Ended = nobody
 
     def prepare(self, task: Claimed) -> Run:
         """Register a claimed task, so that a cancel finds it before its first line has run."""
@@ -115,6 +125,7 @@ class Runner:
         """Run one claimed task to a recorded end. Given to `add_background_task`, which must never see it raise:
         one CancelledError there aborts Quart's whole shutdown."""
         task = run.task
+        started = self._clock.monotonic()
         try:
             try:
                 outcome = await self._perform(run)
@@ -125,9 +136,9 @@ class Runner:
             except BaseException as error:  # a fault of ours must not leave the row `processing` for ever
                 log.exception("the runner itself failed", extra={"task_id": task.id})
                 outcome = Raised(TaskError("runner_error", _message(error), traceback=_traceback(error)), False)
-            if outcome is not None and not await self._record(run, outcome):
-                self.refused_writes += 1
-                log.warning("run lost its claim; its end was not recorded", extra={"task_id": task.id})
+            if outcome is not None:
+                seconds = self._clock.monotonic() - started if run.context is not None else None
+                await self._record(task, outcome, seconds)
         except asyncio.CancelledError:
             pass
         except StoreUnavailable as error:
@@ -182,7 +193,10 @@ class Runner:
         self, run: Run, kind: TaskKind[..., Any], context: TaskContext, args: dict[str, Any]
     ) -> Outcome | None:
         """Call the handler. Catches everything, SystemExit too: a Task would pass that on and stop the loop."""
-        current_task.set(run.task.id)
+        # Whoever made the task is not in this context: the row carries what its lines are to be found by.
+        bind_contextvars(task_id=run.task.id)
+        if run.task.traceparent is not None:
+            bind_contextvars(traceparent=run.task.traceparent)
         try:
             if kind.executor == "async":
                 value = await (kind.function(context, **args) if kind.takes_context else kind.function(**args))
@@ -243,12 +257,19 @@ class Runner:
 
     # --- record
 
-    async def _record(self, run: Run, outcome: Outcome) -> bool:
-        """Write the decision under the run's fence; False when another holds the task by now."""
-        task = run.task
+    async def _record(self, task: Claimed, outcome: Outcome, seconds: float | None) -> None:
+        """Decide and write, and tell `on_end` what was written."""
         kind = self._registry.get(task.kind)
         backoff = kind.options.backoff if kind is not None else Backoff()
         decision = lifecycle.after_run(task, outcome, self._clock.now(), backoff, random.random)
+        if await self._write(task, decision):
+            self.on_end(task.kind, OUTCOMES[type(decision)], seconds)
+        else:
+            self.refused_writes += 1
+            log.warning("run lost its claim; its end was not recorded", extra={"task_id": task.id})
+
+    async def _write(self, task: Claimed, decision: lifecycle.Decision) -> bool:
+        """Write the decision under the run's fence; False when another holds the task by now."""
         store, key, fence, now = self._store, task.id, task.fence, self._clock.now
         match decision:
             case lifecycle.Complete(result):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from quart_app.core.task import Ended, nobody
 from quart_app.store.base import Store
 
 CHUNK: Final = 500
@@ -13,8 +14,9 @@ class Poller:
     """Remembers when the next task is due, so that an idle system costs no query. The wall clock may step: the
     caller looks at least once a second."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, on_end: Ended = nobody) -> None:
         self._store = store
+        self._on_end = on_end
         self._next_at: int | None = 0  # 0: unknown yet
 
     def due_at(self, at: int) -> bool:
@@ -34,7 +36,9 @@ class Poller:
         try:
             staged = await self._store.stage(now, CHUNK)
             expired = await self._store.expire(now, CHUNK)
-            following = now if CHUNK in (staged, expired) else await self._store.next_due()
+            for kind in expired:
+                self._on_end(kind, "expired", None)
+            following = now if CHUNK in (staged, len(expired)) else await self._store.next_due()
         except BaseException:
             self.due_at(now)
             raise

@@ -8,7 +8,7 @@ from typing import Final
 
 from quart_app.clock import Clock
 from quart_app.core.lifecycle import Cancel, Fail, Resume, after_crash
-from quart_app.core.task import Orphan
+from quart_app.core.task import Ended, Orphan, nobody
 from quart_app.store.base import Store
 
 log = logging.getLogger("quart_app.services")
@@ -17,10 +17,11 @@ CHUNK: Final = 500
 
 
 class Rescuer:
-    def __init__(self, store: Store, clock: Clock, max_crashes: int) -> None:
+    def __init__(self, store: Store, clock: Clock, max_crashes: int, on_end: Ended = nobody) -> None:
         self._store = store
         self._clock = clock
         self._max_crashes = max_crashes
+        self._on_end = on_end
 
     async def run_once(self, now: int) -> int:
         """Decide on up to a chunk of orphans; how many there were. Idempotent: a kill in the middle costs nothing."""
@@ -33,9 +34,11 @@ class Rescuer:
     async def _recover(self, orphan: Orphan, now: int) -> None:
         match after_crash(orphan, now, self._max_crashes):
             case Resume(run_at):
-                await self._store.crash(orphan.id, orphan.fence, run_at, now)
+                outcome, landed = "crash", await self._store.crash(orphan.id, orphan.fence, run_at, now)
             case Cancel():
-                await self._store.end_cancelled(orphan.id, orphan.fence, now)
+                outcome, landed = "cancelled", await self._store.end_cancelled(orphan.id, orphan.fence, now)
             case Fail(error):
                 log.error("poisoned: %s", error.message, extra={"task_id": orphan.id})
-                await self._store.crash_out(orphan.id, orphan.fence, error, now)
+                outcome, landed = "poisoned", await self._store.crash_out(orphan.id, orphan.fence, error, now)
+        if landed:
+            self._on_end(orphan.kind, outcome, None)

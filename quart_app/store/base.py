@@ -108,7 +108,9 @@ class Store(Protocol):
         """Make delayed tasks whose time has come ready; how many."""
         ...
 
-    async def expire(self, now: int, limit: int) -> int: ...
+    async def expire(self, now: int, limit: int) -> list[str]:
+        """End tasks that were to start before now; their kinds."""
+        ...
 
     async def next_due(self) -> int | None:
         """When the next delayed task is due or expires."""
@@ -144,6 +146,10 @@ class Store(Protocol):
 
     async def counts(self) -> list[Count]: ...
 
+    async def oldest(self, queues: Sequence[str]) -> dict[str, int]:
+        """When the oldest due task of each of these queues became due; queues where none is due are left out."""
+        ...
+
     async def events(self, task_id: str, after: int, limit: int) -> list[Event]: ...
 
     async def errors(self, task_id: str, limit: int) -> list[ErrorRecord]: ...
@@ -153,8 +159,9 @@ class Store(Protocol):
         """Of the database software."""
         ...
 
-    async def health(self) -> Mapping[str, object]:
-        """Figures of the store itself; raises StoreUnavailable when it cannot write."""
+    async def health(self) -> Mapping[str, str | int]:
+        """Figures of the store itself: at least commits and rows written so far, rows that wait to be written, the
+        bytes of the database and of its log. Raises StoreUnavailable when it cannot write."""
         ...
 
 

@@ -137,11 +137,8 @@ class SqlStore:
         return await self._landed(task_id, calls, due_at=run_at)
 
     async def fail(self, task_id: str, fence: int, error: TaskError, now: int) -> bool:
-        calls = [
-            Call("fail", {"id": task_id, "fence": fence, "at": now}, key=task_id),
-            _error(task_id, fence, error, now),
-        ]
-        return await self._landed(task_id, calls)
+        row = {"id": task_id, "fence": fence, "at": now}
+        return await self._landed(task_id, [Call("fail", row, key=task_id), _error(task_id, fence, error, now)])
 
     async def suspend(self, task_id: str, fence: int, waiting_for: str, now: int) -> bool:
         row = {"id": task_id, "fence": fence, "at": now, "waiting_for": waiting_for}
@@ -152,9 +149,8 @@ class SqlStore:
         return await self._landed(task_id, [Call("release", row, key=task_id)], queue=queue)
 
     async def end_cancelled(self, task_id: str, fence: int, now: int) -> bool:
-        return await self._landed(
-            task_id, [Call("end_cancelled", {"id": task_id, "fence": fence, "at": now}, key=task_id)]
-        )
+        row = {"id": task_id, "fence": fence, "at": now}
+        return await self._landed(task_id, [Call("end_cancelled", row, key=task_id)])
 
     async def _landed(
         self, task_id: str, calls: list[Call], queue: str | None = None, due_at: int | None = None
@@ -216,15 +212,15 @@ class SqlStore:
         (rows,) = await self._db.write([Call("stage", params={"now": now, "limit": limit})], after=after)
         return len(rows)
 
-    async def expire(self, now: int, limit: int) -> int:
+    async def expire(self, now: int, limit: int) -> list[str]:
         def after(answer: Answer) -> None:
-            for (task_id,) in answer[1]:
+            for task_id, _ in answer[1]:
                 self._listener.task_changed(task_id)
 
         params = {"now": now, "limit": limit}
         calls = [Call("expire_errors", params=params), Call("expire", params=params)]
         _, rows = await self._db.write(calls, after=after)
-        return len(rows)
+        return [kind for _, kind in rows]
 
     async def next_due(self) -> int | None:
         ((run_at, expires_at),) = await self._db.read(self._db.text("next_due"), {})
@@ -241,7 +237,7 @@ class SqlStore:
 
     async def orphans(self, limit: int) -> list[Orphan]:
         rows = await self._db.read(self._db.text("orphans"), {"worker": self.worker, "limit": limit})
-        return [Orphan(row[0], row[1], row[2], bool(row[3])) for row in rows]
+        return [Orphan(row[0], row[1], row[2], bool(row[3]), row[4]) for row in rows]
 
     async def crash(self, task_id: str, fence: int, run_at: int | None, now: int) -> bool:
         row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at}
@@ -298,6 +294,10 @@ class SqlStore:
     async def counts(self) -> list[Count]:
         return [Count(*row) for row in await self._db.read(self._db.text("counts"), {})]
 
+    async def oldest(self, queues: Sequence[str]) -> dict[str, int]:
+        rows = await self._db.scan(self._db.text("oldest"), {"queues": msgspec.json.encode(queues).decode()})
+        return dict(sorted(rows, key=lambda row: -row[1]))  # one row a priority: the oldest comes last and stays
+
     async def events(self, task_id: str, after: int, limit: int) -> list[Event]:
         params = {"id": task_id, "after": after, "limit": limit}
         return [Event(*row) for row in await self._db.scan(self._db.text("events"), params)]
@@ -310,7 +310,7 @@ class SqlStore:
     def version(self) -> str:
         return self._db.version
 
-    async def health(self) -> Mapping[str, object]:
+    async def health(self) -> Mapping[str, str | int]:
         return self._db.health()
 
 

@@ -250,7 +250,7 @@ class Database:
     def version(self) -> str:
         return sqlite3.sqlite_version
 
-    def health(self) -> dict[str, object]:
+    def health(self) -> dict[str, str | int]:
         """Raises StoreUnavailable when the last write failed."""
         if self.trouble:
             raise StoreUnavailable(self.trouble)
@@ -259,7 +259,9 @@ class Database:
             "synchronous": self._synchronous,
             "commits": self.commits,
             "rows": self.rows,
-            "waiting_writes": self._waiting_rows,
+            "waiting_rows": self._waiting_rows,
+            "database_bytes": _size(self._path),
+            "wal_bytes": _size(Path(f"{self._path}-wal")),
         }
 
     def text(self, statement: str) -> str:
@@ -286,6 +288,10 @@ class _Scanner:
                 return await self._connection.execute_fetchall(text, params)
         finally:
             self.load -= 1
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _is_storage_trouble(error: Exception) -> bool:

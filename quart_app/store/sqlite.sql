@@ -212,7 +212,7 @@ UPDATE tasks SET status = 'failed', cause = 'expire', version = version + 1, rea
   completed_at = :now, changed_at = :now
 WHERE seq IN (SELECT seq FROM tasks INDEXED BY tasks_expiring
   WHERE status = 'pending' AND expires_at IS NOT NULL AND expires_at <= :now ORDER BY expires_at, seq LIMIT :limit)
-RETURNING id;
+RETURNING id, kind;
 
 -- name: stage
 UPDATE tasks SET ready = 1
@@ -278,7 +278,7 @@ SELECT name, hash, scopes, created_at, revoked_at FROM api_keys ORDER BY name;
 UPDATE probe SET n = (n + 1) % 1000000;
 
 -- name: orphans
-SELECT id, fence, crashes, cancel_requested_at IS NOT NULL
+SELECT id, fence, crashes, cancel_requested_at IS NOT NULL, kind
 FROM tasks INDEXED BY tasks_processing WHERE status = 'processing' AND worker <> :worker ORDER BY worker, seq LIMIT :limit;
 
 -- name: next_due
@@ -287,6 +287,19 @@ SELECT (SELECT min(run_at) FROM tasks INDEXED BY tasks_delayed WHERE status = 'p
 
 -- name: counts
 SELECT queue, kind, status, ready, n FROM counters WHERE n > 0;
+
+-- The index has the oldest of a queue first within each priority: walk from priority to priority.
+-- name: oldest
+WITH RECURSIVE heads (queue, priority) AS (
+  SELECT q.value, (SELECT max(t.priority) FROM tasks t INDEXED BY tasks_ready
+    WHERE t.status = 'pending' AND t.ready = 1 AND t.crashes < 2 AND t.queue = q.value) FROM json_each(:queues) q
+  UNION ALL
+  SELECT h.queue, (SELECT max(t.priority) FROM tasks t INDEXED BY tasks_ready
+    WHERE t.status = 'pending' AND t.ready = 1 AND t.crashes < 2 AND t.queue = h.queue AND t.priority < h.priority)
+  FROM heads h WHERE h.priority IS NOT NULL)
+SELECT h.queue, (SELECT min(t.run_at) FROM tasks t INDEXED BY tasks_ready
+  WHERE t.status = 'pending' AND t.ready = 1 AND t.crashes < 2 AND t.queue = h.queue AND t.priority = h.priority)
+FROM heads h WHERE h.priority IS NOT NULL;
 
 -- name: task_columns
 t.seq, t.id, t.kind, t.queue, t.owner, t.status, t.cause, t.priority, t.run_at, t.attempt, t.max_attempts, t.crashes,

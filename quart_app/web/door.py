@@ -26,16 +26,19 @@ class Door:
         self.runtime: Runtime | None = None
 
     @property
-    def service(self) -> TaskService:
+    def started(self) -> Runtime:
+        """Raises Draining when there is no open store (any more)."""
         if self.runtime is None:
             raise Draining("the server is starting")
-        return self.runtime.service
+        return self.runtime
+
+    @property
+    def service(self) -> TaskService:
+        return self.started.service
 
     @property
     def keys(self) -> Keys:
-        if self.runtime is None:
-            raise Draining("the server is starting")
-        return self.runtime.keys
+        return self.started.keys
 
 
 def this_request() -> Request:

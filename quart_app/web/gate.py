@@ -1,17 +1,22 @@
-"""The gate before every view: what the guard refuses, who asks, and other sites that are let in."""
+"""The gate before every view: what the guard refuses, who asks, other sites that are let in; and the count of it all.
+
+One hook before and one after a request: each hook more costs as much as what it does."""
 
 from __future__ import annotations
 
 from quart import Blueprint, Quart, Response, websocket
 
+from quart_app.metrics import Metrics
 from quart_app.web import guard, origins
 from quart_app.web.auth import Doorkeeper
 from quart_app.web.door import Door, this_request
+from quart_app.web.metrics import count, start_watch
 from quart_app.web.problems import Problem
 
 
 class Gate:
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._keeper = Doorkeeper(door)
         self._allowed = frozenset(origin.encode() for origin in door.settings.origins)
 
@@ -19,11 +24,11 @@ class Gate:
         """All views of a whole app, or of one blueprint in somebody's app."""
         target.before_request(self._before_request)
         target.before_websocket(self._before_websocket)
-        if self._allowed:  # nobody else pays for it
-            target.after_request(self._after_request)
+        target.after_request(self._after_request)
 
     async def _before_request(self) -> Response | None:
         request = this_request()
+        start_watch(request)
         if self._allowed:
             guard.let_in(request, self._allowed)
         guard.check(request)
@@ -40,6 +45,10 @@ class Gate:
         self._keeper.admit(handshake)
 
     async def _after_request(self, response: Response) -> Response:
+        request = this_request()
+        count(request, response, self._metrics)
+        if not self._allowed:  # nobody else pays for it
+            return response
         try:
             return origins.expose(response, self._allowed)
         except Problem:  # the request had too many fields to read one

@@ -113,7 +113,7 @@ def test_a_named_delay_does_not_buy_another_attempt() -> None:
 
 
 def crash(crashes: int, max_crashes: int = 10, cancel: bool = False) -> Resume | Cancel | Fail:
-    orphan = Orphan(id="t", fence=1, crashes=crashes, cancel_requested=cancel)
+    orphan = Orphan(id="t", fence=1, crashes=crashes, cancel_requested=cancel, kind="k")
     return lifecycle.after_crash(orphan, NOW, max_crashes)
 
 

@@ -18,7 +18,8 @@ DEADLINE: Final = 30.0
 
 
 class Server:
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, console: int | None = None, **settings: str) -> None:
+        """`console`: a descriptor for its stderr, in place of the file `stderr`."""
         self.folder = folder
         self.log = folder / "async_tasks.log"
         self.stderr = folder / "stderr.txt"
@@ -33,7 +34,7 @@ class Server:
         with self.stderr.open("wb") as stderr:
             # Another folder than the checkout's, so that no .env of a developer takes part.
             self.process = subprocess.Popen(
-                [*command, *config], cwd=folder, env=environment, stdin=subprocess.DEVNULL, stderr=stderr
+                [*command, *config], cwd=folder, env=environment, stdin=subprocess.DEVNULL, stderr=console or stderr
             )
         self._wait_until_it_is_ready()
 

@@ -23,6 +23,7 @@ LINE = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|ERROR|CRITICAL) \[[0-9a-f-]+\] [\w.-]+: "
 )
 TRACE = "    | "
+NAMES = ["time", "level", "logger", "event"]
 UNPRINTABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]")
 
 
@@ -59,10 +60,17 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     yield {"log": server.log.read_text("utf-8"), "console": server.stderr.read_text("utf-8")}
 
 
-@pytest.mark.parametrize("name", ["log", "console"])
-def test_every_line_is_one_of_ours(written: dict[str, str], name: str) -> None:
+def test_every_line_of_the_file_is_one_object_of_ours(written: dict[str, str]) -> None:
     # Split as Python and editors split, not only at line feeds.
-    lines = written[name].splitlines()
+    events = [json.loads(line) for line in written["log"].splitlines()]
+    assert len(events) > len(TEXTS) * 8
+    assert {tuple(event)[:4] for event in events} == {tuple(NAMES)}
+    assert {type(value) for event in events for value in event.values()} <= {str, int, float, bool, type(None)}
+    assert [event for event in events if event["time"].startswith("2031") or event["level"] == "CRITICAL"] == []
+
+
+def test_every_line_of_the_console_is_one_of_ours(written: dict[str, str]) -> None:
+    lines = written["console"].splitlines()
     assert len(lines) > len(TEXTS) * 8
     assert [line[:200] for line in lines if not LINE.match(line) and not line.startswith(TRACE)] == []
     assert [line for line in lines if line.startswith("2031")] == []
@@ -76,11 +84,18 @@ def test_no_character_can_steer_a_terminal(written: dict[str, str], name: str) -
 def test_what_people_wrote_is_still_there_to_be_read(written: dict[str, str]) -> None:
     # Every text reached the log by its message, its fields, its error and its traceback.
     assert written["log"].count("FORGED") > len(TEXTS) * 8
-    assert "\\x1b[2K" in written["log"]
-    assert "before\\n2031" in written["log"]
+    assert "\\x1b[2K" in written["console"]
+    assert "\\u001b[2K" in written["log"]
+    events = [json.loads(line) for line in written["log"].splitlines()]
+    assert set(TEXTS) <= {event["event"] for event in events}
+    for name in ("log", "console"):
+        assert "before\\n2031" in written[name]
 
 
 def test_every_line_about_a_task_names_it(written: dict[str, str]) -> None:
-    spoken = [line for line in written["log"].splitlines() if " quart_app.task.speak: " in line]
+    task_id = r"[0-9a-f]{8}-[0-9a-f-]{27}"
+    spoken = [line for line in written["console"].splitlines() if " quart_app.task.speak: " in line]
     assert len(spoken) >= len(TEXTS)
-    assert all(re.search(r" \[[0-9a-f]{8}-[0-9a-f-]{27}\] ", line) for line in spoken)
+    assert all(re.search(rf" \[{task_id}\] ", line) for line in spoken)
+    events = [json.loads(line) for line in written["log"].splitlines()]
+    assert all(re.fullmatch(task_id, one["task_id"]) for one in events if one["logger"] == "quart_app.task.speak")

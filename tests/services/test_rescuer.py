@@ -76,8 +76,9 @@ async def test_a_task_that_kills_its_process_waits_longer_each_time_and_ends_poi
     store: Store, rival: Store, clock: VirtualClock
 ) -> None:
     pauses = []
+    told: list[tuple[object, ...]] = []
     await store.enqueue([new_task()])
-    rescuer = Rescuer(store, clock, 10)
+    rescuer = Rescuer(store, clock, 10, on_end=lambda *end: told.append(end))
     for crash in range(1, 11):
         task = await claim(rival, clock)
         assert (task.crashes, task.attempt) == (crash - 1, 1)
@@ -87,6 +88,7 @@ async def test_a_task_that_kills_its_process_waits_longer_each_time_and_ends_poi
             pauses.append(max(due - clock.now(), 0) // 1000)
             clock.advance(pauses[-1])
     assert pauses == [0, 0, 1, 5, 30, 120, 120, 120, 120]
+    assert told == [*[("thumbnail", "crash", None)] * 9, ("thumbnail", "poisoned", None)]
     row = await store.get(task.id)
     assert row is not None
     assert (row.status, row.error_type, row.crashes, row.error_retryable) == ("failed", "poisoned", 10, 0)

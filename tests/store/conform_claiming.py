@@ -90,7 +90,7 @@ class Claiming:
     async def test_a_task_that_has_started_once_no_longer_expires(self, store: Store) -> None:
         task = await claimed(store, expires_at=T + 10)
         await store.release(task.id, task.fence, task.queue, T + 5)
-        assert await store.expire(T + 99, 9) == 0
+        assert await store.expire(T + 99, 9) == []
         assert [one.id for one in await store.claim("default", 9, T + 99)] == [task.id]
 
     async def test_fence_and_attempt_rise_with_every_claim(self, store: Store) -> None:

@@ -146,9 +146,9 @@ class Hands:
 
     async def test_an_expired_task_that_is_rerun_does_not_expire_again(self, store: Store) -> None:
         task_id = await pending(store, expires_at=T + 10)
-        assert await store.expire(T + 10, 9) == 1
+        assert await store.expire(T + 10, 9) == ["thumbnail"]
         assert await store.rerun(task_id, False, T + 20)
-        assert await store.expire(T + 20, 9) == 0
+        assert await store.expire(T + 20, 9) == []
         assert [task.id for task in await store.claim("default", 9, T + 20)] == [task_id]
 
     async def test_twenty_reruns_at_once_make_one_new_life(self, store: Store) -> None:

@@ -1,0 +1,166 @@
+"""What Prometheus is told. Only what nobody else counts is counted here; everything else is read when it is asked for.
+
+Labels are bounded: kinds that are registered, route templates, the queues where most is going on; the rest is "other".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import Final
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from quart_app.core.task import Count
+
+MAX_QUEUES: Final = 50
+OTHER: Final = "other"
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+RUN_SECONDS: Final = (0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1800, 3600)
+REQUEST_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 60)
+
+# name -> (type, what it says); read at scrape time, and left out when it cannot be read
+READ: Final[Mapping[str, tuple[type[GaugeMetricFamily | CounterMetricFamily], str]]] = {
+    "quart_app_store_up": (GaugeMetricFamily, "1 when the last write succeeded"),
+    "quart_app_store_commits_total": (CounterMetricFamily, "Transactions committed"),
+    "quart_app_store_rows_total": (CounterMetricFamily, "Rows written by them"),
+    "quart_app_store_waiting_rows": (GaugeMetricFamily, "Rows handed to the writer and not yet written"),
+    "quart_app_store_database_bytes": (GaugeMetricFamily, "Size of the database file"),
+    "quart_app_store_wal_bytes": (GaugeMetricFamily, "Size of its write-ahead log"),
+    "quart_app_slots": (GaugeMetricFamily, "Tasks that may run at once"),
+    "quart_app_slots_used": (GaugeMetricFamily, "Tasks that run in this process"),
+    "quart_app_abandoned_handlers": (GaugeMetricFamily, "Handlers that ignored their cancel and still run"),
+    "quart_app_refused_writes_total": (CounterMetricFamily, "Writes of runs that had lost their claim"),
+    "quart_app_event_loop_lag_seconds": (GaugeMetricFamily, "Longest delay of the event loop in the last 15 seconds"),
+    "quart_app_log_lines_dropped_total": (CounterMetricFamily, "Log lines that console or file could not take"),
+}
+QUEUE_TASKS: Final = "quart_app_queue_tasks"
+QUEUE_OLDEST: Final = "quart_app_queue_oldest_seconds"
+
+
+class Figures(msgspec.Struct, kw_only=True):
+    """What was read for one answer: `single` by the names of READ; the queues None when the store did not answer."""
+
+    single: Mapping[str, float]
+    counts: Sequence[Count] | None = None
+    oldest: Mapping[str, float] | None = None
+
+
+class Metrics:
+    """Of one app: two apps in one process have nothing in common. Used on the event loop only."""
+
+    def __init__(self) -> None:
+        self.kinds: Set[str] = frozenset()
+        """Those that are registered; set before the first task ends."""
+        self._registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self._registry)
+        self._tasks = Counter(
+            "quart_app_tasks",
+            "Ends of tasks (completed failed cancelled expired poisoned), and of runs after which the task goes on",
+            ("kind", "outcome"),
+            registry=self._registry,
+        )
+        self._runs = Histogram(
+            "quart_app_run_seconds",
+            "Time that handlers took for one attempt, however it ended",
+            ("kind",),
+            buckets=RUN_SECONDS,
+            registry=self._registry,
+        )
+        self._requests = Histogram(
+            "quart_app_http_request_seconds",
+            "Time to the answer of HTTP requests",
+            ("route", "method", "status"),
+            buckets=REQUEST_SECONDS,
+            registry=self._registry,
+        )
+        # Finding a child by its labels costs more than counting with it.
+        self._tasks_by: dict[tuple[str, str], Counter] = {}
+        self._runs_by: dict[str, Histogram] = {}
+        self._requests_by: dict[tuple[str | None, str, int], Histogram] = {}
+
+    # --- counting
+
+    def task_ended(self, kind: str, outcome: str, seconds: float | None) -> None:
+        """Is an `Ended`."""
+        if kind not in self.kinds:
+            kind = OTHER
+        counter = self._tasks_by.get((kind, outcome))
+        if counter is None:
+            counter = self._tasks_by[kind, outcome] = self._tasks.labels(kind, outcome)
+        counter.inc()
+        if seconds is not None:
+            histogram = self._runs_by.get(kind)
+            if histogram is None:
+                histogram = self._runs_by[kind] = self._runs.labels(kind)
+            histogram.observe(seconds)
+
+    def request_answered(self, route: str | None, method: str, status: int, seconds: float) -> None:
+        """`route` is the template of the route; None: there is no such route."""
+        if method not in METHODS:
+            method = OTHER
+        histogram = self._requests_by.get((route, method, status // 100))
+        if histogram is None:
+            histogram = self._requests.labels(route or OTHER, method, f"{status // 100}xx")
+            self._requests_by[route, method, status // 100] = histogram
+        histogram.observe(seconds)
+
+    # --- telling
+
+    def text(self, figures: Figures) -> bytes:
+        """In Prometheus' text format."""
+        return generate_latest(_Scrape(self._registry, figures))
+
+
+class _Scrape:
+    """One answer, as the library wants a registry to look."""
+
+    def __init__(self, registry: CollectorRegistry, figures: Figures) -> None:
+        self._registry = registry
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._registry.collect():
+            # When each child was made is half of the answer, and means nothing to a Prometheus.
+            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
+            yield family
+        for name, value in self._figures.single.items():
+            kind, text = READ[name]
+            yield kind(name, text, value=value)
+        if self._figures.counts is not None:
+            yield _queue_tasks(self._figures.counts)
+        if self._figures.oldest is not None:
+            family = GaugeMetricFamily(QUEUE_OLDEST, "Age of the oldest due task", labels=("queue",))
+            for queue, seconds in self._figures.oldest.items():
+                family.add_metric((queue,), seconds)
+            yield family
+
+
+def busiest(counts: Sequence[Count]) -> list[str]:
+    """The queues that are told apart: those with the most tasks that have not ended."""
+    live: dict[str, int] = {}
+    for one in counts:
+        if one.status in ("pending", "processing"):
+            live[one.queue] = live.get(one.queue, 0) + one.n
+    return sorted(live, key=lambda queue: (-live[queue], queue))[:MAX_QUEUES]
+
+
+def _queue_tasks(counts: Sequence[Count]) -> Metric:
+    named = set(busiest(counts))
+    found: dict[tuple[str, str], int] = {}
+    for one in counts:
+        if one.status in ("pending", "processing"):
+            state = "running" if one.status == "processing" else "waiting" if one.ready else "delayed"
+            key = (one.queue if one.queue in named else OTHER, state)
+            found[key] = found.get(key, 0) + one.n
+    family = GaugeMetricFamily(
+        QUEUE_TASKS, "Tasks that have not ended: waiting (due), delayed, running", labels=("queue", "state")
+    )
+    for labels, n in sorted(found.items()):
+        family.add_metric(labels, n)
+    return family
