@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import re
 from typing import Any, Final
 
 from quart.wrappers.base import BaseRequestWebsocket
@@ -17,6 +18,7 @@ OPEN: Final = ("/health", "/ready", "/docs", "/openapi.json")  # and what is bel
 
 _EVERYBODY: Final = Caller("", frozenset(SCOPES))
 _NOBODY: Final = Caller("", frozenset())
+_PORT: Final = re.compile(rb":[0-9]*\Z")
 _NEEDED: Final = {"GET": "read", "HEAD": "read", "OPTIONS": "read"}
 
 
@@ -67,8 +69,10 @@ class Doorkeeper:
         return found
 
     def _check_local(self, request: BaseRequestWebsocket) -> None:
-        """Without keys only this machine may come in: over a loopback address of ours, or a Unix socket."""
-        if self._door.settings.allow_anonymous:
+        """Without keys only this machine may come in, over a loopback address of ours or a Unix socket, and under a name
+        that no other site can have."""
+        settings = self._door.settings
+        if settings.allow_anonymous:
             return
         if not _is_local(request.scope):
             detail = (
@@ -76,6 +80,20 @@ class Doorkeeper:
                 "or set QUART_APP_API_KEYS, or QUART_APP_ALLOW_ANONYMOUS=1"
             )
             raise Problem(403, "no-keys", "Forbidden", detail)
+        if not settings.trusted_proxies and not _names_this_machine(fields(request).get(b"host", b"")):
+            # A page of another site whose name was made to point here (DNS rebinding) looks like our own in all else.
+            detail = (
+                "without keys only localhost is answered under its own name: behind a proxy make a key, or set "
+                "QUART_APP_ALLOW_ANONYMOUS=1"
+            )
+            raise Problem(403, "foreign-host", "Forbidden", detail)
+
+
+@functools.lru_cache(maxsize=256)
+def _names_this_machine(host: bytes) -> bool:
+    name = host.decode("latin-1").rpartition(":")[0] if _PORT.search(host) else host.decode("latin-1")
+    name = name.strip("[]").lower().rstrip(".")
+    return name in ("", "localhost") or name.endswith(".localhost") or _is_loopback(name)
 
 
 def _is_local(scope: Any) -> bool:

@@ -210,3 +210,16 @@ async def test_the_operator_needs_no_key_and_a_client_cannot_say_that_it_is_the_
             assert (await site.request("GET", "/keys", scope=scope)).status == 200
         assert_unauthorized(await site.request("GET", "/keys", scope={"quart_app.operator": "True"}))
         assert_unauthorized(await site.get("/keys", {"Quart-App-Operator": "True", "quart_app.operator": "True"}))
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:8000", "1.2.3.4"])
+async def test_without_keys_a_name_that_was_made_to_point_here_is_refused(site: Site, host: str) -> None:
+    assert_problem(await site.post("/tasks/echo", {}, {"Host": host, "Origin": f"http://{host}"}), 403)
+    assert await site.total() == 0
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:8000", "app.localhost:80", "127.0.0.1", "127.1.2.3:8000", "[::1]:8000"]
+)
+async def test_without_keys_this_machine_answers_under_its_own_names(site: Site, host: str) -> None:
+    assert (await site.post("/tasks/echo", {}, {"Host": host})).status == 202
