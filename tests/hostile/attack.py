@@ -89,10 +89,10 @@ class Attack:
 class SlowPeers:
     """Connections that send a part of a request and then nothing. The server must get rid of them by itself."""
 
-    BODY = b"POST /tasks/echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    BODY = b"POST /tasks/echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
     def __init__(self, port: int, each: int = 20) -> None:
-        self.heads = [self._begun(port, b"POST /tasks/echo HTTP/1.1\r\nHost: a\r\nX: ") for _ in range(each)]
+        self.heads = [self._begun(port, b"POST /tasks/echo HTTP/1.1\r\nHost: localhost\r\nX: ") for _ in range(each)]
         self.bodies = [self._begun(port, self.BODY + b"Content-Length: 12\r\n\r\n{") for _ in range(each)]
         self.chunks = [
             self._begun(port, self.BODY + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n") for _ in range(each)

@@ -72,9 +72,9 @@ def test_a_body_is_never_read_as_the_next_request(attack: Attack) -> None:
         "another site": post_json("/tasks/echo", MAKE, (b"Origin", b"null")),
         "bad query": post_json("/tasks/echo?a=b", MAKE),
         "a GET with a body": request("GET", "/health", MAKE),
-        "chunked": b"POST /nowhere HTTP/1.1\r\nHost: a\r\n" + chunked,
-        "chunked, and a length": b"POST /tasks/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n" + chunked,
-        "empty chunks, then a request": b"POST /tasks/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n"
+        "chunked": b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\n" + chunked,
+        "chunked, and a length": b"POST /tasks/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n" + chunked,
+        "empty chunks, then a request": b"POST /tasks/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n"
         b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + MAKE,
     }.items():
         attack.wire.close()
@@ -91,7 +91,7 @@ def test_nothing_behind_garbage_in_a_pipeline_is_done(attack: Attack) -> None:
     for garbage in (
         b"\x00\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
-        b"POST /tasks/echo HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+        b"POST /tasks/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
     ):
         attack.wire.send(healthy * 3 + garbage + MAKE)
         assert [attack.wire.read().status for _ in range(3)] == [200] * 3
