@@ -69,8 +69,8 @@ class Doorkeeper:
         return found
 
     def _check_local(self, request: BaseRequestWebsocket) -> None:
-        """Without keys only this machine may come in, over a loopback address of ours or a Unix socket, and under a name
-        that no other site can have."""
+        """Without keys only this machine may come in: over a loopback address of ours or a Unix socket, and under a
+        name that no other site can have."""
         settings = self._door.settings
         if settings.allow_anonymous:
             return

@@ -32,7 +32,7 @@ LENGTHS: Final[dict[str, tuple[bytes, Who]]] = {
         OURS,
     ),
     "both on /start": (
-        b"GET /start/1/2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET /start/1/2 HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         OURS,
     ),
     "both on no route": (
