@@ -20,6 +20,7 @@ from quart_app.runtime import Runtime
 from quart_app.settings import Settings
 from quart_app.signals import Signals
 from quart_app.web import problems
+from quart_app.web.docs import DocsViews
 from quart_app.web.door import EXTENSION, Door
 from quart_app.web.examples.quickstart import QuickstartViews
 from quart_app.web.examples.visits import VisitViews
@@ -83,8 +84,14 @@ class QuartTasks:
         gate = Gate(self.door, self._metrics)
         if guarded:
             gate.stand_before(app)
-        metrics = MetricsViews(self.door, self._metrics, lambda: self._watch.lag)
-        for views in (TaskViews(self.door), HealthViews(self.door), KeyViews(self.door), metrics):
+        views_of_ours = (
+            TaskViews(self.door),
+            HealthViews(self.door),
+            KeyViews(self.door),
+            MetricsViews(self.door, self._metrics, lambda: self._watch.lag),
+            DocsViews(self.door),
+        )
+        for views in views_of_ours:
             blueprint = views.blueprint()
             if not guarded:
                 gate.stand_before(blueprint)

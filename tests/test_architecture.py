@@ -48,10 +48,13 @@ ROOMS: dict[str, set[str]] = {
     "__main__": {"cli"},
     "": {"runner.__init__", "app"},
 }
-# Names used in annotations alone: the doors of the context and of the views are filled by the runtime.
+# Names used in annotations alone: the doors of the context and of the views are filled by the runtime, and the kinds
+# that the documentation describes come through the service.
 FOR_ANNOTATIONS: dict[str, set[str]] = {
     "runner.context": {"files"},
     "web.door": {"keys", "runtime"},
+    "web.docs": {"runner.registry"},
+    "web.openapi.document": {"runner.registry"},
     "web.metrics": {"runtime"},
 }
 

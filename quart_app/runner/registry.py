@@ -19,6 +19,7 @@ import msgspec
 from quart_app.core import pointers
 from quart_app.core.errors import ConfigError, InvalidArgs
 from quart_app.core.retry import Backoff, Errors
+from quart_app.core.schema import args_schema
 from quart_app.core.task import DEFAULT_QUEUE, KIND_PATTERN
 
 Executor = Literal["async", "thread", "process"]
@@ -96,6 +97,10 @@ class TaskKind(Generic[P, R]):
         if self._door is None:
             raise RuntimeError(f"{self.name}: enqueue() works inside a running app (create_app() or QuartTasks(app))")
         return self._door
+
+    def schema(self, ref_template: str = "#/$defs/{name}") -> tuple[dict[str, Any], dict[str, Any]]:
+        """JSON Schema of the args, and the definitions that it refers to by `ref_template`."""
+        return args_schema(self.args_type, ref_template)
 
     def parse(self, args: Any) -> dict[str, Any]:
         """Check decoded JSON args and give them the types of the signature. Raises InvalidArgs."""
@@ -280,7 +285,7 @@ def _signature(
         return takes_context, None, ()
     try:
         struct = msgspec.defstruct(
-            f"{function.__name__}_args",
+            "Args",
             fields,
             kw_only=True,
             forbid_unknown_fields=True,

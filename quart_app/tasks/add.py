@@ -9,5 +9,6 @@ from quart_app.runner import TaskContext, task
 
 @task("add")
 async def add(ctx: TaskContext, x: int, y: int) -> int:
+    """Add two integers, slowly."""
     await asyncio.sleep(ctx.settings.simulated_add_seconds)
     return x + y

@@ -17,6 +17,7 @@ class SimulatedError(Exception):
 async def request_audit(
     ctx: TaskContext, endpoint: str, ip: str | None = None, user_agent: str | None = None, query: str | None = None
 ) -> dict[str, Any]:
+    """Audit a request in two slow steps; now and then it fails."""
     await ctx.log(f"request {ctx.task_id} to {endpoint}: audit started", ip=ip, user_agent=user_agent, query=query)
     for number, seconds in enumerate(ctx.settings.step_seconds, start=1):
         await ctx.step(f"work-{number}", asyncio.sleep, seconds)

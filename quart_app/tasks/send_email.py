@@ -24,14 +24,24 @@ Address = Annotated[
         max_length=254,
         pattern=r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\Z",
         description="An e-mail address",
+        examples=["ada@example.com"],
     ),
 ]
 # Everything that Python's e-mail package takes for the end of a line would end the header.
-Line = Annotated[str, msgspec.Meta(max_length=998, pattern="^[^\\x00\\r\\n\\x0b\\x0c\\x1c-\\x1e\\x85\u2028\u2029]*\\Z")]
+Line = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=998,
+        pattern="^[^\\x00\\r\\n\\x0b\\x0c\\x1c-\\x1e\\x85\u2028\u2029]*\\Z",
+        description="One line",
+        examples=["Your order"],
+    ),
+]
 
 
 @task("send-email", max_attempts=5, backoff=(2, 4, 300), timeout=120)
 async def send_email(ctx: TaskContext, to: Address, subject: Line, body: str) -> dict[str, Any]:
+    """Send one mail over SMTP, or write it into the outbox when no server is set."""
     message = compose(ctx.settings, ctx.task_id, to, subject, body)
     sent_at = await ctx.step("send", deliver, ctx, message, to)
     return {"sent_to": to, "sent_at": sent_at, "subject": subject}

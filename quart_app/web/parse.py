@@ -6,7 +6,7 @@ import asyncio
 import datetime
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 from quart import Request
@@ -27,28 +27,39 @@ _WAIT: Final = re.compile(r"wait\s*=\s*\"?([^\",;\s]*)\"?", re.IGNORECASE)
 MAX_WAIT: Final = 60.0
 
 NOTHING: Final = object()  # no body, which is something else than the body `null`
-Reader = Callable[[str, str], Any]
 
 
-def integer(low: int, high: int) -> Callable[[str, str], int]:
+class Reader(NamedTuple):
+    """Reads one text of a request: `reader(name, text)`. `schema` is the JSON Schema of what it takes."""
+
+    read: Callable[[str, str], Any]
+    schema: dict[str, Any]
+
+    def __call__(self, name: str, text: str) -> Any:
+        return self.read(name, text)
+
+
+def integer(low: int, high: int) -> Reader:
     def read(name: str, text: str) -> int:
         if not _INTEGER.fullmatch(text) or not low <= int(text) <= high:
             raise InvalidInput(f"{name} must be an integer from {low} to {high}")
         return int(text)
 
-    return read
+    return Reader(read, {"type": "integer", "minimum": low, "maximum": high})
 
 
-def seconds(low: float, high: float) -> Callable[[str, str], float]:
+def seconds(low: float, high: float) -> Reader:
+    """Up to six decimals, no exponent."""
+
     def read(name: str, text: str) -> float:
         if not _SECONDS.fullmatch(text) or not low <= float(text) <= high:
             raise InvalidInput(f"{name} must be seconds from {low:g} to {high:g}, as in 10 or 0.5")
         return float(text)
 
-    return read
+    return Reader(read, {"type": "number", "minimum": low, "maximum": high})
 
 
-def moment(name: str, text: str) -> int:
+def _moment(name: str, text: str) -> int:
     """RFC 3339 to ms UTC."""
     if not _TIME.fullmatch(text):
         raise InvalidInput(f"{name} must be an RFC 3339 time with a zone, as in 2030-01-31T12:00:00Z")
@@ -63,31 +74,43 @@ def moment(name: str, text: str) -> int:
         raise InvalidInput(f"{name} is no valid time") from None
 
 
-def flag(name: str, text: str) -> bool:
+moment: Final = Reader(_moment, {"type": "string", "format": "date-time"})
+
+
+def _flag(name: str, text: str) -> bool:
     if text not in ("true", "false"):
         raise InvalidInput(f"{name} must be true or false")
     return text == "true"
 
 
-def one_of(*words: str) -> Callable[[str, str], str]:
+flag: Final = Reader(_flag, {"type": "boolean"})
+
+
+def one_of(*words: str) -> Reader:
     def read(name: str, text: str) -> str:
         if text not in words:
             raise InvalidInput(f"{name} must be one of {', '.join(words)}")
         return text
 
-    return read
+    return Reader(read, {"type": "string", "enum": list(words)})
 
 
-def name_text(name: str, text: str) -> str:
+def _name(name: str, text: str) -> str:
     if not _NAME.fullmatch(text):
         raise InvalidInput(f"{name} must match {_NAME.pattern}")
     return text
 
 
-def tag(name: str, text: str) -> str:
+name_text: Final = Reader(_name, {"type": "string", "pattern": f"^{_NAME.pattern}$"})
+
+
+def _one_tag(name: str, text: str) -> str:
     if not _TAG.fullmatch(text):
         raise InvalidInput(f"{name} must be 1 to 100 characters without control characters")
     return text
+
+
+tag: Final = Reader(_one_tag, {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]{1,100}$"})
 
 
 def query(request: Request, readers: Mapping[str, Reader], repeatable: str = "") -> dict[str, Any]:

@@ -22,8 +22,8 @@ MAX_BATCH: Final = 1000
 MESSAGES: Final = {"send-email": "Email task created"}
 
 _ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
-_WAIT: Final[dict[str, parse.Reader]] = {"wait": parse.seconds(0, parse.MAX_WAIT)}
-_RESTART: Final[dict[str, parse.Reader]] = {"restart": parse.flag}
+WAIT: Final[dict[str, parse.Reader]] = {"wait": parse.seconds(0, parse.MAX_WAIT)}
+RESTART: Final[dict[str, parse.Reader]] = {"restart": parse.flag}
 FILTERS: Final[dict[str, parse.Reader]] = {
     "status": parse.one_of(*STATUSES),
     "kind": parse.name_text,
@@ -108,8 +108,8 @@ class TaskViews:
 
     async def show(self, task_id: str) -> Response:
         request = this_request()
-        wait = parse.query(request, _WAIT).get("wait", 0.0)
-        known = _known_versions(request)
+        wait = parse.query(request, WAIT).get("wait", 0.0)
+        known = known_versions(request)
         task = await self._read(task_id, wait, known, caller(request).sees)
         headers = {"ETag": render.etag(task), "Cache-Control": "no-cache"}
         if not task.ended:
@@ -164,7 +164,7 @@ class TaskViews:
 
     async def retry(self, task_id: str) -> Response:
         request = this_request()
-        query = await _takes_nothing(request, _RESTART)
+        query = await _takes_nothing(request, RESTART)
         await self._door.service.rerun(task_id, query.get("restart", False), caller(request).sees)
         return render.created(Enqueued(task_id, "pending"), "Task will run again", self._door.prefix)
 
@@ -189,7 +189,7 @@ def _located(error: InvalidArgs | UnknownKind, single: bool) -> InvalidArgs | Un
     return error
 
 
-def _known_versions(request: Request) -> set[str] | None:
+def known_versions(request: Request) -> set[str] | None:
     """The versions that If-None-Match names; `*` stands for any."""
     header = field(request, b"if-none-match")
     if header is None:

@@ -21,6 +21,8 @@ ENDPOINTS = {
     "/status/<task_id>": "how a task is doing",
     "/tasks/<kind>": "POST args to start a task",
     "/tasks/<task_id>": "the task",
+    "/kinds": "what can be started",
+    "/docs": "this API, to read and to try",
     "/health": "is it alive",
 }
 

@@ -1,0 +1,30 @@
+"""Types as JSON Schema (2020-12): the args of a kind, for people and for the API's documentation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+def args_schema(args_type: type[msgspec.Struct] | None, ref_template: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The schema of the args, and the definitions that it refers to by `ref_template`."""
+    if args_type is None:
+        return {"type": "object", "properties": {}, "additionalProperties": False}, {}
+    # The struct's own name in the definitions: msgspec lengthens it where a user's type is called the same.
+    (own,), _ = msgspec.json.schema_components((args_type,), ref_template="{name}")
+    _, definitions = msgspec.json.schema_components((args_type,), ref_template=ref_template)
+    definitions = portable(definitions)
+    schema = definitions.pop(own["$ref"])
+    del schema["title"]
+    return schema, definitions
+
+
+def portable(schema: Any) -> Any:
+    """JSON Schema's patterns are those of ECMA-262, where `$` is what `\\Z` is in Python."""
+    if isinstance(schema, dict):
+        return {
+            key: value.replace("\\Z", "$") if key == "pattern" and isinstance(value, str) else portable(value)
+            for key, value in schema.items()
+        }
+    return [portable(one) for one in schema] if isinstance(schema, (list, tuple)) else schema

@@ -1,0 +1,125 @@
+"""What the API is: `/openapi.json`, `/docs`, `/kinds`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Iterable
+from inspect import cleandoc
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from quart import Blueprint, Response, current_app, send_file
+from werkzeug.exceptions import NotFound
+
+from quart_app.core.errors import UnknownKind
+from quart_app.web import parse, render
+from quart_app.web.door import Door, this_request
+from quart_app.web.openapi import document, shapes
+from quart_app.web.openapi.operations import FILES
+from quart_app.web.tasks import known_versions
+
+if TYPE_CHECKING:
+    from quart_app.runner.registry import TaskKind
+
+_OURS: Final = Path(document.__file__).parent
+# Swagger UI's style sheet has its images inside.
+_POLICY: Final = "; ".join(
+    (
+        "default-src 'self'",
+        "img-src 'self' data:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+_CACHE: Final = 3600  # seconds
+
+
+class DocsViews:
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._document = b""
+        self._etag = ""
+
+    def blueprint(self) -> Blueprint:
+        made = Blueprint("quart_app_docs", __name__)
+        made.add_url_rule("/kinds", "kinds", self.kinds)
+        made.add_url_rule("/kinds/<kind>", "kind", self.kind)
+        made.add_url_rule("/openapi.json", "document", self.document)
+        made.add_url_rule("/docs", "page", self.page)
+        made.add_url_rule("/docs/<file>", "file", self.file)
+        return made
+
+    async def kinds(self) -> Response:
+        parse.query(this_request(), {})
+        registry = self._door.service.registry
+        kinds: Iterable[TaskKind[..., Any]] = sorted(registry, key=lambda kind: kind.name)
+        return render.answer(shapes.Kinds([_kind(kind) for kind in kinds]))
+
+    async def kind(self, kind: str) -> Response:
+        parse.query(this_request(), {})
+        found = self._door.service.registry.get(kind)
+        if found is None:
+            raise UnknownKind(f"no kind {kind[:100]!r} is registered")
+        return render.answer(_kind(found))
+
+    async def document(self) -> Response:
+        request = this_request()
+        parse.query(request, {})
+        if not self._document:
+            made = document.build(current_app.url_map.iter_rules(), self._door.service.registry, self._door.prefix)
+            self._document = msgspec.json.encode(made)
+            self._etag = hashlib.sha256(self._document).hexdigest()[:16]
+        headers = {"ETag": f'"{self._etag}"', "Cache-Control": "no-cache"}
+        known = known_versions(request)
+        if known is not None and ("*" in known or self._etag in known):
+            return render.empty(304, headers)
+        return render.answer(msgspec.Raw(self._document), headers=headers)
+
+    async def page(self) -> Response:
+        response = await _send(_OURS / "docs.html", "text/html")
+        response.headers["Content-Security-Policy"] = _POLICY
+        return response
+
+    async def file(self, file: str) -> Response:
+        if file not in FILES:
+            raise NotFound
+        return await _send((_OURS if file == "start.js" else _swagger_ui()) / file, FILES[file])
+
+
+async def _send(path: Path, media: str) -> Response:
+    """The file, or 304 when the browser has it."""
+    response = await send_file(path, media, cache_timeout=_CACHE)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return await response.make_conditional(this_request())
+
+
+def _kind(kind: TaskKind[..., Any]) -> shapes.Kind:
+    schema, definitions = kind.schema()
+    options = kind.options
+    return shapes.Kind(
+        kind=kind.name,
+        description=cleandoc(kind.__doc__ or ""),
+        executor=kind.executor,
+        args_schema={**schema, "$defs": definitions} if definitions else schema,
+        options=shapes.KindOptions(
+            queue=options.queue,
+            priority=options.priority,
+            max_attempts=options.max_attempts,
+            backoff=(options.backoff.first, options.backoff.factor, options.backoff.cap),
+            timeout=options.timeout,
+            expires=options.expires,
+            retention=options.retention,
+        ),
+    )
+
+
+def _swagger_ui() -> Path:
+    """The folder of Swagger UI in the package that ships it; the package itself (a Flask blueprint) is not imported."""
+    spec = importlib.util.find_spec("flask_swagger_ui")
+    if spec is None or spec.origin is None:
+        raise NotFound
+    return Path(spec.origin).parent / "dist"

@@ -1,0 +1,239 @@
+"""The OpenAPI 3.1 document, made from the routing, the table of operations and the registered kinds.
+
+By msgspec alone, which has the kinds' types anyway: quart-schema would want its decorators on views that parse for
+themselves, and knows nothing of one operation a kind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from inspect import cleandoc
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+from werkzeug.routing import Rule
+
+import quart_app
+from quart_app.core.errors import InvalidArgs
+from quart_app.core.schema import portable
+from quart_app.web import options, parse
+from quart_app.web.openapi import operations, shapes
+from quart_app.web.openapi.examples import example
+from quart_app.web.openapi.operations import JSON, Answer, Operation
+from quart_app.web.tasks import MAX_BATCH
+
+if TYPE_CHECKING:
+    from quart_app.runner.registry import TaskKind
+
+Json = dict[str, Any]
+BLUEPRINTS: Final = "quart_app_"
+SCHEMAS: Final = "#/components/schemas/"
+_CREATE: Final = "tasks.create"  # described once a kind
+_OF_THE_KIND: Final = ("priority", "queue", "max_attempts", "timeout", "expires")
+_TAGS: Final = {"type": "array", "items": parse.tag.schema, "maxItems": options.MAX_TAGS}
+_VARIABLE: Final = re.compile(r"<(?:[^:<>]*:)?([^<>]+)>")
+_ABOUT: Final = """
+A durable task service: a task is on disk before the answer is sent, and goes on after a crash or a restart.
+
+Start a task with `POST /tasks/{kind}`, look at it with `GET /tasks/{task_id}`, or wait for its end with `?wait=30`.
+Every error is a problem document (RFC 9457). Every GET has its HEAD.
+"""
+
+
+def build(rules: Iterable[Rule], kinds: Iterable[TaskKind[..., Any]], prefix: str) -> Json:
+    """`rules` of the app: those of other blueprints are not ours to describe. `prefix` is the mount, "" or "/x"."""
+    schemas = _Schemas()
+    described = [schemas.kind(kind) for kind in sorted(kinds, key=lambda kind: kind.name)]
+    paths: dict[str, Json] = {}
+    for path, method, endpoint in _routes(rules, prefix):
+        if endpoint == _CREATE:
+            for one in described:
+                paths.setdefault(path.replace("{kind}", one.kind.name), {})[method] = _create(one, schemas)
+        elif endpoint in operations.OPERATIONS:
+            operation = _operation(endpoint, operations.OPERATIONS[endpoint], path, schemas)
+            if endpoint == "tasks.create_many":
+                operation["requestBody"] = _batch(described, schemas)
+            paths.setdefault(path, {})[method] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "quart_app",
+            "version": quart_app.__version__,
+            "description": cleandoc(_ABOUT),
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": prefix or "/"}],
+        "tags": [{"name": name} for name in ("Kinds", "Tasks", "Server", "Documentation", "Examples")],
+        "paths": dict(sorted(paths.items())),
+        "components": _components(paths, schemas),
+    }
+
+
+class _Kind(NamedTuple):
+    """A kind, a reference to the schema of its args, whether it needs any, and args that it takes, if we know some."""
+
+    kind: TaskKind[..., Any]
+    args: Json
+    needs_args: bool
+    example: Json | None
+
+
+class _Schemas:
+    """Component schemas, collected while operations refer to them."""
+
+    def __init__(self) -> None:
+        self.components: dict[str, Json] = {}
+
+    def of(self, shape: type | Json) -> Json:
+        if isinstance(shape, dict):
+            return shape
+        (schema,), found = msgspec.json.schema_components((shape,), ref_template=SCHEMAS + "{name}")
+        self.components |= portable(found)
+        return schema
+
+    def kind(self, kind: TaskKind[..., Any]) -> _Kind:
+        """Its types are named after it, so that no two kinds' can be confused."""
+        template = f"{kind.name}.Type.{{name}}"  # no kind has a capital letter
+        schema, found = kind.schema(SCHEMAS + template)
+        self.components |= {template.format(name=name): one for name, one in found.items()}
+        self.components[kind.name] = {"title": kind.name, **schema}
+        shown = example(schema, {SCHEMAS + name: one for name, one in self.components.items()})
+        try:
+            kind.parse(shown)
+        except InvalidArgs:
+            shown = None
+        return _Kind(kind, {"$ref": SCHEMAS + kind.name}, bool(schema.get("required")), shown)
+
+
+def _routes(rules: Iterable[Rule], prefix: str) -> Iterator[tuple[str, str, str]]:
+    """(path template, method, endpoint) of each of our routes. A WebSocket is nothing that OpenAPI can describe."""
+    for rule in rules:
+        if rule.endpoint.startswith(BLUEPRINTS) and not rule.websocket:
+            path = _VARIABLE.sub(r"{\1}", rule.rule.removeprefix(prefix))
+            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+                yield path, method.lower(), rule.endpoint.removeprefix(BLUEPRINTS)
+
+
+def _operation(name: str, one: Operation, path: str, schemas: _Schemas) -> Json:
+    variables = re.findall(r"{(\w+)}", path)
+    described: Json = {
+        "operationId": name,
+        "tags": [one.tag],
+        "summary": one.summary,
+        "parameters": [
+            *(_parameter("path", name, *operations.PATH_PARAMETERS[name]) for name in variables),
+            *(_parameter("query", name, one.texts[name], reader.schema) for name, reader in one.query.items()),
+            *({"$ref": f"#/components/parameters/{name}"} for name in one.headers),
+        ],
+        "responses": {
+            **{str(status): _answer(answer, schemas) for status, answer in one.answers.items()},
+            **{
+                str(status): {"$ref": f"#/components/responses/{status}"}
+                for status in sorted({*operations.ALWAYS, *one.problems})
+            },
+        },
+    }
+    if one.text:
+        described["description"] = one.text
+    return described
+
+
+def _create(one: _Kind, schemas: _Schemas) -> Json:
+    kind = one.kind
+    text = cleandoc(kind.__doc__ or "")
+    described = _operation(f"create.{kind.name}", operations.CREATE, "", schemas)
+    described["summary"] = text.partition("\n")[0] or f"Start a task of the kind {kind.name}"
+    if text:
+        described["description"] = text
+    defaults = msgspec.structs.asdict(kind.options)
+    for name, reader in options.OPTIONS.items():
+        if name in _OF_THE_KIND:
+            given = {} if defaults[name] is None else {"default": defaults[name]}
+            parameter = _parameter("query", name, operations.TEXTS[name], {**reader.schema, **given})
+        else:
+            parameter = {"$ref": f"#/components/parameters/{name}"}
+        described["parameters"].append(parameter)
+    described["responses"] |= {
+        "200": {"$ref": "#/components/responses/ended"},
+        "202": {"$ref": "#/components/responses/created"},
+    }
+    described["requestBody"] = _body(one.args, one.needs_args, one.example)
+    return described
+
+
+def _batch(kinds: list[_Kind], schemas: _Schemas) -> Json:
+    """One entry or an array of them; an entry is described once a kind, by its args."""
+    for one in kinds:
+        schemas.components[f"NewTask.{one.kind.name}"] = {
+            "title": f"NewTask.{one.kind.name}",
+            "type": "object",
+            "properties": {"kind": {"const": one.kind.name}, "args": one.args, **_entry_options()},
+            "required": ["kind", "args"] if one.needs_args else ["kind"],
+            "additionalProperties": False,
+        }
+    schemas.components["NewTask"] = {"oneOf": [{"$ref": f"{SCHEMAS}NewTask.{one.kind.name}"} for one in kinds]}
+    entry = {"$ref": f"{SCHEMAS}NewTask"}
+    array = {"type": "array", "items": entry, "minItems": 1, "maxItems": MAX_BATCH}
+    shown = [{"kind": one.kind.name, "args": one.example} for one in kinds if one.example is not None]
+    return _body({"anyOf": [entry, array]}, True, shown[:2] or None)
+
+
+def _body(schema: Json, required: bool, shown: Any) -> Json:
+    content = {"schema": schema} if shown is None else {"schema": schema, "example": shown}
+    return {"required": required, "content": {JSON: content}}
+
+
+def _entry_options() -> Json:
+    """The options of one entry: those of the query, `tags` in place of `tag`, and its own key."""
+    single = {name: reader.schema for name, reader in options.OPTIONS.items() if name != "tag"}
+    key = operations.REQUEST_HEADERS["Idempotency-Key"][1]
+    optional = {
+        name: {"anyOf": [schema, {"type": "null"}]} for name, schema in {**single, "idempotency_key": key}.items()
+    }
+    return {**optional, "tags": _TAGS}
+
+
+def _parameter(place: str, name: str, text: str, schema: Json) -> Json:
+    required = {"required": True} if place == "path" else {}
+    return {"name": name, "in": place, **required, "description": text, "schema": schema}
+
+
+def _answer(answer: Answer, schemas: _Schemas) -> Json:
+    described: Json = {"description": answer.text}
+    if names := (*answer.always, *answer.sometimes):
+        described["headers"] = {name: _header(name, name in answer.always) for name in names}
+    if answer.shape is not None:
+        described["content"] = {answer.media: {"schema": schemas.of(answer.shape)}}
+    return described
+
+
+def _header(name: str, always: bool) -> Json:
+    text, schema = operations.ANSWER_HEADERS[name]
+    return {"description": text, **({"required": True} if always else {}), "schema": schema}
+
+
+def _components(paths: Mapping[str, Json], schemas: _Schemas) -> Json:
+    parameters = {
+        name: _parameter("query", name, operations.TEXTS[name], _TAGS if name == "tag" else reader.schema)
+        for name, reader in options.OPTIONS.items()
+        if name not in _OF_THE_KIND
+    }
+    parameters |= {
+        name: _parameter("header", name, text, schema) for name, (text, schema) in operations.REQUEST_HEADERS.items()
+    }
+    created = _answer(operations.CREATED, schemas)
+    created["links"] = {
+        operation["operationId"]: {
+            "operationId": operation["operationId"],
+            "parameters": {"task_id": "$response.body#/task_id"},
+        }
+        for path, methods in paths.items()
+        if path.startswith("/tasks/{task_id}")
+        for operation in methods.values()
+    }
+    responses: Json = {"created": created, "ended": _answer(operations.ENDED, schemas)}
+    for status, text in operations.PROBLEMS.items():
+        answer = Answer(text, shapes.Problem, "application/problem+json", sometimes=("Retry-After",) * (status == 503))
+        responses[str(status)] = _answer(answer, schemas)
+    return {"schemas": dict(sorted(schemas.components.items())), "parameters": parameters, "responses": responses}

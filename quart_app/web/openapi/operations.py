@@ -1,0 +1,220 @@
+"""What each route takes and answers, by the name of its endpoint. Paths and methods come from the routing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from quart_app.web import parse
+from quart_app.web.openapi import shapes
+from quart_app.web.tasks import FILTERS, RESTART, WAIT
+
+JSON: Final = "application/json"
+# A server that starts or stops answers 503; the guard refuses what two servers could read differently.
+ALWAYS: Final = (400, 431, 503)
+CHANGING: Final = (403,)
+WITH_BODY: Final = (408, 413, 415)
+PROBLEMS: Final[dict[int, str]] = {
+    400: "The request cannot be read: malformed JSON, an unknown or malformed query parameter",
+    403: "Another site's page may not start or change anything",
+    404: "There is no such thing, or it is another owner's",
+    408: "The body did not arrive in time",
+    409: "The task's status does not allow it",
+    410: "The task of this Idempotency-Key was deleted",
+    413: "The body, or the args, are too large",
+    415: "The body is not application/json, or it is encoded",
+    422: "The args do not fit, or the Idempotency-Key was used for something else",
+    431: "Too many header fields, or too long ones",
+    503: "Starting, stopping, a full queue, or a store that cannot write",
+}
+
+TEXTS: Final[dict[str, str]] = {
+    "delay": "Seconds from now until it may start. Not together with `run_at`",
+    "run_at": "When it may start, at most ten years ahead",
+    "priority": "Higher goes first",
+    "queue": "A name, for listings and counts",
+    "max_attempts": "Runs that may end in an error before the task is `failed`",
+    "timeout": "Seconds for one attempt",
+    "expires": "Seconds after which a task that has not started ends `failed`",
+    "tag": "A word to find it by; may be repeated, up to 20 times",
+    "wait": "Seconds to wait for the end of the task",
+    "restart": "Forget the recorded steps",
+}
+FILTER_TEXTS: Final[dict[str, str]] = {
+    "status": "Only tasks of this status",
+    "kind": "Only tasks of this kind",
+    "queue": "Only tasks of this queue",
+    "tag": "Only tasks with this tag",
+    "created_after": "Only tasks created after this time",
+    "created_before": "Only tasks created before this time",
+    "limit": "Tasks on a page",
+    "cursor": "Where the page starts; comes with `next`",
+    "fields": "What a listing holds in addition",
+}
+
+REQUEST_HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "Idempotency-Key": (
+        "The same key makes one task, for as long as the server remembers it (24 hours)",
+        {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
+    ),
+    "Prefer": (
+        "`wait=N`: answer 200 with the ended task, or 202 after N seconds (0 to 60; RFC 7240)",
+        {"type": "string", "examples": ["wait=10"]},
+    ),
+    "traceparent": ("W3C Trace Context, kept with the task; ignored when it cannot be read", {"type": "string"}),
+    "If-None-Match": ("Versions that the client has: 304 when none differs", {"type": "string"}),
+}
+_TEXT: Final = {"type": "string"}
+ANSWER_HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "Location": ("The task", {"type": "string", "format": "uri-reference"}),
+    "Retry-After": ("Seconds after which it is worth asking again", {"type": "integer", "minimum": 0}),
+    "ETag": ("The version", {"type": "string", "pattern": '^"[^"]+"$'}),
+    "Link": ('`rel="next"`: the next page', _TEXT),
+    "Idempotency-Replayed": ("`true`: the key already made this task", {"type": "string", "const": "true"}),
+    "Preference-Applied": ("How long the server was ready to wait", {"type": "string", "pattern": "^wait=[0-9.]+$"}),
+}
+# The files of the page under /docs, and what they are.
+FILES: Final = {
+    "start.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "swagger-ui-bundle.js": "text/javascript",
+    "favicon-32x32.png": "image/png",
+}
+PATH_PARAMETERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "task_id": ("The task", {"type": "string", "format": "uuid"}),
+    "kind": ("The kind", parse.name_text.schema),
+    "x": ("An integer of up to 1,000 digits", {"type": "string", "pattern": "^-?[0-9]{1,1000}$"}),
+    "y": ("An integer of up to 1,000 digits", {"type": "string", "pattern": "^-?[0-9]{1,1000}$"}),
+    "file": ("A file of the page", {"type": "string", "enum": list(FILES)}),
+}
+
+
+class Answer(NamedTuple):
+    """`shape` is what the body holds: a type, a JSON Schema, or None for no body. `always`: headers it always has."""
+
+    text: str
+    shape: type | dict[str, Any] | None = None
+    media: str = JSON
+    always: tuple[str, ...] = ()
+    sometimes: tuple[str, ...] = ()
+
+
+class Operation(NamedTuple):
+    """`problems` are the statuses it has beside those that every operation has."""
+
+    tag: str
+    summary: str
+    answers: Mapping[int, Answer]
+    problems: tuple[int, ...] = ()
+    text: str = ""
+    query: Mapping[str, parse.Reader] = {}
+    texts: Mapping[str, str] = TEXTS
+    headers: tuple[str, ...] = ()
+
+
+CREATED: Final = Answer(
+    "It is on disk and will run",
+    shapes.CreatedTask,
+    always=("Location", "Retry-After"),
+    sometimes=("Idempotency-Replayed", "Preference-Applied"),
+)
+ENDED: Final = Answer(
+    "It has ended (after `Prefer: wait`)",
+    shapes.Task,
+    sometimes=("Idempotency-Replayed", "Preference-Applied"),
+)
+SAME: Final = Answer("It has not changed", always=("ETag",))
+# What `POST /tasks/{kind}` is for every kind; its path, args and defaults are those of the kind.
+CREATE: Final = Operation(
+    "Kinds",
+    "Start a task",
+    {202: CREATED, 200: ENDED},
+    (*CHANGING, *WITH_BODY, 410, 422),
+    headers=("Idempotency-Key", "Prefer", "traceparent"),
+)
+
+OPERATIONS: Final[dict[str, Operation]] = {
+    "tasks.create_many": Operation(
+        "Tasks",
+        "Start up to 1,000 tasks, all or none",
+        {202: Answer("All are on disk and will run", shapes.CreatedTasks)},
+        (*CHANGING, *WITH_BODY, 410, 422),
+        headers=("traceparent",),
+    ),
+    "tasks.find": Operation(
+        "Tasks",
+        "List tasks, newest first",
+        {200: Answer("A page of tasks", shapes.TaskPage, sometimes=("Link",))},
+        query=FILTERS,
+        texts=FILTER_TEXTS,
+    ),
+    "tasks.show": Operation(
+        "Tasks",
+        "Read a task, or wait for it",
+        {200: Answer("The task", shapes.Task, always=("ETag",), sometimes=("Retry-After",)), 304: SAME},
+        (404,),
+        "With `wait` it answers at the end of the task or when time is up; with `If-None-Match` too, at any change.",
+        query=WAIT,
+        headers=("If-None-Match",),
+    ),
+    "tasks.delete": Operation("Tasks", "Delete an ended task", {204: Answer("Deleted")}, (*CHANGING, 404, 409)),
+    "tasks.cancel": Operation(
+        "Tasks",
+        "Cancel a task",
+        {200: Answer("Cancelled", shapes.Task), 202: Answer("Asked of a running task", shapes.Task)},
+        (*CHANGING, 404, 409),
+    ),
+    "tasks.retry": Operation(
+        "Tasks",
+        "Run a failed or cancelled task again",
+        {202: Answer("It will run again", shapes.CreatedTask, always=("Location", "Retry-After"))},
+        (*CHANGING, 404, 409),
+        query=RESTART,
+    ),
+    "tasks.history": Operation(
+        "Tasks",
+        "Attempts, steps, events and log lines of a task",
+        {200: Answer("The history, oldest first", shapes.History)},
+        (404,),
+    ),
+    "docs.kinds": Operation("Kinds", "List the kinds", {200: Answer("All kinds, by name", shapes.Kinds)}),
+    "docs.kind": Operation("Kinds", "Read a kind", {200: Answer("The kind", shapes.Kind)}, (404,)),
+    "health.health": Operation("Server", "Is it alive?", {200: Answer("The process serves", shapes.Health)}),
+    "health.ready": Operation("Server", "Does it take work?", {200: Answer("It does", shapes.Health)}),
+    "health.status": Operation(
+        "Server", "What is it doing?", {200: Answer("Counts and versions", shapes.ServerStatus)}
+    ),
+    "docs.document": Operation(
+        "Documentation",
+        "This document",
+        {200: Answer("OpenAPI 3.1", {"type": "object"}, always=("ETag",)), 304: SAME},
+        headers=("If-None-Match",),
+    ),
+    "docs.page": Operation(
+        "Documentation",
+        "This document as a page",
+        {200: Answer("The page", _TEXT, media="text/html", always=("ETag",)), 304: SAME},
+        headers=("If-None-Match",),
+    ),
+    "docs.file": Operation(
+        "Documentation",
+        "A file of that page",
+        {200: Answer("The file", _TEXT, media="*/*", always=("ETag",)), 304: SAME},
+        (404,),
+        headers=("If-None-Match",),
+    ),
+    "visits.root": Operation(
+        "Examples",
+        "A greeting; starts a `request-audit` task",
+        {200: Answer("What there is", shapes.Visit)},
+    ),
+    "visits.hello": Operation(
+        "Examples", "A greeting; starts a `request-audit` task", {200: Answer("The greeting", shapes.Visit)}
+    ),
+    "quickstart.start": Operation(
+        "Examples", "Start adding two integers", {200: Answer("Started", shapes.StartedSum)}, (403,)
+    ),
+    "quickstart.status": Operation(
+        "Examples", "How a task is doing", {200: Answer("In one word", shapes.SimpleStatus)}, (404,)
+    ),
+}

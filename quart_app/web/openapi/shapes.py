@@ -1,0 +1,230 @@
+"""What the answers hold, as types: the source of their JSON Schemas. `web/render.py` and the views make the values."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from quart_app.core.task import Status
+
+Moment = Annotated[datetime.datetime, Meta(tz=True)]  # RFC 3339, UTC, with milliseconds
+Url = Annotated[str, Meta(description="Relative to this server", extra_json_schema={"format": "uri-reference"})]
+Natural = Annotated[int, Meta(ge=0)]
+
+
+class Progress(msgspec.Struct):
+    done: float | None
+    total: float | None
+    percent: Annotated[float, Meta(ge=0, le=100)] | None
+    message: str | None
+
+
+class TaskError(msgspec.Struct):
+    type: Annotated[str, Meta(description="The exception, or a word such as timeout, expired, poisoned")]
+    message: str
+    attempt: Natural | None
+    retryable: bool
+
+
+class ListedTask(msgspec.Struct, kw_only=True):
+    task_id: uuid.UUID
+    kind: str
+    queue: str
+    status: Status
+    priority: int
+    attempt: Natural
+    max_attempts: Natural
+    crashes: Annotated[int, Meta(ge=0, description="How often the server died under it")]
+    created_at: Moment
+    run_at: Annotated[Moment, Meta(description="It does not start before")]
+    started_at: Moment | None
+    completed_at: Annotated[Moment, Meta(description="When it ended, in whatever way")] | None
+    progress: Progress | None
+    error: TaskError | None
+    waiting_for: Annotated[str, Meta(description="What a pending task waits for, when that is not time")] | None
+    tags: list[str]
+    owner: str | None
+    version: Annotated[int, Meta(description="Rises with every change; the ETag")]
+    status_url: Url
+    events_url: Url
+    args: Annotated[Any, Meta(description="Only with `fields`")] | UnsetType = UNSET
+    result: Annotated[Any, Meta(description="Only with `fields`")] | UnsetType = UNSET
+
+
+class Task(ListedTask, kw_only=True):
+    args: dict[str, Any]
+    result: Annotated[Any, Meta(description="What the handler returned; null until the task is completed")]
+
+
+class TaskPage(msgspec.Struct):
+    tasks: list[ListedTask]
+    next: Annotated[str, Meta(description="The next page", extra_json_schema={"format": "uri-reference"})] | None
+
+
+class CreatedTask(msgspec.Struct):
+    task_id: uuid.UUID
+    status: Status
+    message: str
+    status_url: Url
+    events_url: Url
+
+
+class BatchedTask(msgspec.Struct):
+    task_id: uuid.UUID
+    status: Status
+    status_url: Url
+    replayed: bool | UnsetType = UNSET
+
+
+class CreatedTasks(msgspec.Struct):
+    tasks: Annotated[list[BatchedTask], Meta(description="In the order of the request")]
+
+
+class RecordedError(TaskError):
+    at: Moment
+    traceback: str | None
+
+
+class Attempt(msgspec.Struct):
+    attempt: Natural
+    started_at: Moment
+    ended_at: Moment | None
+    outcome: Annotated[str, Meta(description="The cause of the transition that ended it")] | None
+    error: RecordedError | None
+
+
+class Step(msgspec.Struct):
+    name: str
+    output: Any
+    attempt: Natural
+    at: Moment
+
+
+class Event(msgspec.Struct):
+    event: Annotated[str, Meta(description="status, progress, log or step")]
+    task_id: uuid.UUID
+    seq: Annotated[int, Meta(description="Rises over all tasks; where a reader was")]
+    at: Moment
+    status: Status
+    cause: str
+    attempt: Natural
+    data: dict[str, Any]
+
+
+class LogLine(msgspec.Struct):
+    seq: int
+    at: Moment
+    attempt: Natural
+    message: str
+    fields: Annotated[dict[str, Any], Meta(description="What the handler gave")] | UnsetType = UNSET
+
+
+class History(msgspec.Struct):
+    attempts: list[Attempt]
+    steps: list[Step]
+    events: list[Event]
+    logs: list[LogLine]
+
+
+class KindOptions(msgspec.Struct):
+    """Defaults of its tasks; times in seconds."""
+
+    queue: str
+    priority: int
+    max_attempts: int
+    backoff: Annotated[tuple[float, float, float], Meta(description="First, factor, cap; with full jitter")]
+    timeout: float
+    expires: float | None
+    retention: float | None
+
+
+class Kind(msgspec.Struct):
+    kind: str
+    description: str
+    executor: Annotated[str, Meta(description="async, thread or process")]
+    args_schema: Annotated[dict[str, Any], Meta(description="JSON Schema 2020-12")]
+    options: KindOptions
+
+
+class Kinds(msgspec.Struct):
+    kinds: list[Kind]
+
+
+class Health(msgspec.Struct):
+    status: str
+    timestamp: Moment | None
+
+
+class QueueCounts(msgspec.Struct):
+    waiting: Natural
+    delayed: Natural
+    processing: Natural
+
+
+class Slots(msgspec.Struct):
+    running: Natural
+    total: Natural
+
+
+class WorkerInfo(msgspec.Struct):
+    pid: int
+    worker_class: str
+
+
+class ServerStatus(msgspec.Struct):
+    status: str
+    timestamp: Moment
+    tasks: dict[str, Natural]
+    queues: dict[str, QueueCounts]
+    waiting: Natural
+    slots: Slots
+    abandoned_handlers: Natural
+    refused_writes: Natural
+    uptime_seconds: float
+    versions: dict[str, str]
+    worker_info: WorkerInfo
+
+
+class Fault(msgspec.Struct):
+    pointer: Annotated[str, Meta(description="JSON Pointer into the body")]
+    detail: str
+
+
+class Problem(msgspec.Struct, kw_only=True):
+    """RFC 9457; `error` is a short text for simple clients."""
+
+    type: Annotated[str, Meta(extra_json_schema={"format": "uri-reference"})]
+    title: str
+    status: Annotated[int, Meta(ge=400, le=599)]
+    detail: str
+    error: str
+    errors: list[Fault] | UnsetType = UNSET
+    id: Annotated[str, Meta(description="Of a 500: to be found in the log")] | UnsetType = UNSET
+
+
+class Visit(msgspec.Struct, kw_only=True):
+    message: str
+    request_uuid: Annotated[uuid.UUID, Meta(description="The task that audits this request")] | None
+    note: str
+    worker_info: WorkerInfo
+    status: str | UnsetType = UNSET
+    endpoints: dict[str, str] | UnsetType = UNSET
+    status_url: Url | UnsetType = UNSET
+    events_url: Url | UnsetType = UNSET
+
+
+class StartedSum(msgspec.Struct):
+    task_id: uuid.UUID
+    status: str
+    status_url: Url
+    events_url: Url
+
+
+class SimpleStatus(msgspec.Struct):
+    status: Annotated[str, Meta(extra_json_schema={"enum": ["running", "done", "failed", "cancelled"]})]
+    result: Annotated[Any, Meta(description="Of `done`")] | UnsetType = UNSET
+    error: Annotated[str, Meta(description="Of `failed`")] | UnsetType = UNSET
