@@ -24,6 +24,8 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         headers["Prefer"] = "wait=0.05"
     if isinstance(query.get("wait"), (int, float)) and 0.05 < query["wait"] <= 60:
         query["wait"] = 0.05
+    if case.path == "/keys/{name}" and case.path_parameters.get("name") == "chief":
+        case.path_parameters["name"] = "nobody"  # the key of this run
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
     if "delay" in query:  # one of the two

@@ -12,6 +12,7 @@ from quart import Quart
 
 from quart_app import QuartTasks
 from quart_app.settings import Settings
+from quart_app.web.auth import OPEN
 from quart_app.web.options import BatchItem
 from tests.web import kinds, typed_kinds
 from tests.web.conftest import Serve
@@ -125,6 +126,15 @@ async def test_an_entry_of_a_batch_has_the_fields_that_the_server_reads(site: Si
     found = await document(site)
     for variant in found["components"]["schemas"]["NewTask"]["oneOf"]:
         assert resolved(found, variant)["properties"].keys() == set(BatchItem.__struct_fields__)
+
+
+async def test_it_says_which_operations_ask_for_no_key(site: Site) -> None:
+    found = await document(site)
+    open_to_all = {path for path, _, operation in operations(found) if operation.get("security") == []}
+    assert open_to_all == {*OPEN, "/docs/{file}"}
+    assert {"bearer": []} in found["security"]
+    for path, _, operation in operations(found):
+        assert ("401" in operation["responses"]) is (path not in open_to_all), path
 
 
 async def test_types_of_two_kinds_and_of_the_project_are_not_confused(site: Site) -> None:

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 BLUEPRINTS: Final = "quart_app_"
 SCHEMAS: Final = "#/components/schemas/"
+_WHEN: Final = "Asked for where the server has keys"
+_SECURITY: Final = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": _WHEN},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": _WHEN},
+}
 _CREATE: Final = "tasks.create"  # described once a kind
 _OF_THE_KIND: Final = ("priority", "queue", "max_attempts", "timeout", "expires")
 _TAGS: Final = {"type": "array", "items": parse.tag.schema, "maxItems": options.MAX_TAGS}
@@ -63,8 +68,9 @@ def build(rules: Iterable[Rule], kinds: Iterable[TaskKind[..., Any]], prefix: st
             "description": cleandoc(_ABOUT),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
+        "security": [*({name: []} for name in _SECURITY), {}],
         "servers": [{"url": prefix or "/"}],
-        "tags": [{"name": name} for name in ("Kinds", "Tasks", "Server", "Documentation", "Examples")],
+        "tags": [{"name": name} for name in ("Kinds", "Tasks", "Keys", "Server", "Documentation", "Examples")],
         "paths": dict(sorted(paths.items())),
         "components": _components(paths, schemas),
     }
@@ -130,12 +136,16 @@ def _operation(name: str, one: Operation, path: str, schemas: _Schemas) -> Json:
             **{str(status): _answer(answer, schemas) for status, answer in one.answers.items()},
             **{
                 str(status): {"$ref": f"#/components/responses/{status}"}
-                for status in sorted({*operations.ALWAYS, *one.problems})
+                for status in sorted({*operations.ALWAYS, *one.problems, *operations.WITH_KEY * one.needs_key})
             },
         },
     }
     if one.text:
         described["description"] = one.text
+    if one.body is not None:
+        described["requestBody"] = _body(schemas.of(one.body), True, None)
+    if not one.needs_key:
+        described["security"] = []
     return described
 
 
@@ -234,6 +244,12 @@ def _components(paths: Mapping[str, Json], schemas: _Schemas) -> Json:
     }
     responses: Json = {"created": created, "ended": _answer(operations.ENDED, schemas)}
     for status, text in operations.PROBLEMS.items():
-        answer = Answer(text, shapes.Problem, "application/problem+json", sometimes=("Retry-After",) * (status == 503))
+        headers = {401: ("WWW-Authenticate",), 403: ("WWW-Authenticate",), 503: ("Retry-After",)}.get(status, ())
+        answer = Answer(text, shapes.Problem, "application/problem+json", sometimes=headers)
         responses[str(status)] = _answer(answer, schemas)
-    return {"schemas": dict(sorted(schemas.components.items())), "parameters": parameters, "responses": responses}
+    return {
+        "schemas": dict(sorted(schemas.components.items())),
+        "parameters": parameters,
+        "responses": responses,
+        "securitySchemes": _SECURITY,
+    }

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from quart_app.core.keys import NAME_PATTERN
 from quart_app.web import parse
+from quart_app.web.keys import NewKey
 from quart_app.web.openapi import shapes
 from quart_app.web.tasks import FILTERS, RESTART, WAIT
 
 JSON: Final = "application/json"
 # A server that starts or stops answers 503; the guard refuses what two servers could read differently.
 ALWAYS: Final = (400, 431, 503)
-CHANGING: Final = (403,)
+WITH_KEY: Final = (401, 403)
 WITH_BODY: Final = (408, 413, 415)
 PROBLEMS: Final[dict[int, str]] = {
     400: "The request cannot be read: malformed JSON, an unknown or malformed query parameter",
-    403: "Another site's page may not start or change anything",
+    401: "There are keys, and none was sent, or an unknown one",
+    403: "The key's scope does not allow it; or another site's page asks to start or change something",
     404: "There is no such thing, or it is another owner's",
     408: "The body did not arrive in time",
-    409: "The task's status does not allow it",
+    409: "The status of the task, or of the key, does not allow it",
     410: "The task of this Idempotency-Key was deleted",
     413: "The body, or the args, are too large",
     415: "The body is not application/json, or it is encoded",
@@ -66,6 +69,7 @@ REQUEST_HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 }
 _TEXT: Final = {"type": "string"}
 ANSWER_HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "WWW-Authenticate": ("How to send a key", _TEXT),
     "Location": ("The task", {"type": "string", "format": "uri-reference"}),
     "Retry-After": ("Seconds after which it is worth asking again", {"type": "integer", "minimum": 0}),
     "ETag": ("The version", {"type": "string", "pattern": '^"[^"]+"$'}),
@@ -85,6 +89,7 @@ PATH_PARAMETERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "kind": ("The kind", parse.name_text.schema),
     "x": ("An integer of up to 1,000 digits", {"type": "string", "pattern": "^-?[0-9]{1,1000}$"}),
     "y": ("An integer of up to 1,000 digits", {"type": "string", "pattern": "^-?[0-9]{1,1000}$"}),
+    "name": ("The name of a key", {"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
     "file": ("A file of the page", {"type": "string", "enum": list(FILES)}),
 }
 
@@ -110,6 +115,8 @@ class Operation(NamedTuple):
     query: Mapping[str, parse.Reader] = {}
     texts: Mapping[str, str] = TEXTS
     headers: tuple[str, ...] = ()
+    body: type | None = None
+    needs_key: bool = True
 
 
 CREATED: Final = Answer(
@@ -129,7 +136,7 @@ CREATE: Final = Operation(
     "Kinds",
     "Start a task",
     {202: CREATED, 200: ENDED},
-    (*CHANGING, *WITH_BODY, 410, 422),
+    (*WITH_BODY, 410, 422),
     headers=("Idempotency-Key", "Prefer", "traceparent"),
 )
 
@@ -138,7 +145,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
         "Tasks",
         "Start up to 1,000 tasks, all or none",
         {202: Answer("All are on disk and will run", shapes.CreatedTasks)},
-        (*CHANGING, *WITH_BODY, 410, 422),
+        (*WITH_BODY, 410, 422),
         headers=("traceparent",),
     ),
     "tasks.find": Operation(
@@ -157,18 +164,18 @@ OPERATIONS: Final[dict[str, Operation]] = {
         query=WAIT,
         headers=("If-None-Match",),
     ),
-    "tasks.delete": Operation("Tasks", "Delete an ended task", {204: Answer("Deleted")}, (*CHANGING, 404, 409)),
+    "tasks.delete": Operation("Tasks", "Delete an ended task", {204: Answer("Deleted")}, (404, 409)),
     "tasks.cancel": Operation(
         "Tasks",
         "Cancel a task",
         {200: Answer("Cancelled", shapes.Task), 202: Answer("Asked of a running task", shapes.Task)},
-        (*CHANGING, 404, 409),
+        (404, 409),
     ),
     "tasks.retry": Operation(
         "Tasks",
         "Run a failed or cancelled task again",
         {202: Answer("It will run again", shapes.CreatedTask, always=("Location", "Retry-After"))},
-        (*CHANGING, 404, 409),
+        (404, 409),
         query=RESTART,
     ),
     "tasks.history": Operation(
@@ -177,10 +184,19 @@ OPERATIONS: Final[dict[str, Operation]] = {
         {200: Answer("The history, oldest first", shapes.History)},
         (404,),
     ),
+    "keys.find": Operation(
+        "Keys", "List the keys", {200: Answer("All keys, without the keys themselves", shapes.Keys)}
+    ),
+    "keys.add": Operation(
+        "Keys", "Add a key", {201: Answer("The key", shapes.AddedKey)}, (*WITH_BODY, 409, 422), body=NewKey
+    ),
+    "keys.revoke": Operation("Keys", "Revoke a key", {204: Answer("It opens nothing any more")}, (404, 409)),
     "docs.kinds": Operation("Kinds", "List the kinds", {200: Answer("All kinds, by name", shapes.Kinds)}),
     "docs.kind": Operation("Kinds", "Read a kind", {200: Answer("The kind", shapes.Kind)}, (404,)),
-    "health.health": Operation("Server", "Is it alive?", {200: Answer("The process serves", shapes.Health)}),
-    "health.ready": Operation("Server", "Does it take work?", {200: Answer("It does", shapes.Health)}),
+    "health.health": Operation(
+        "Server", "Is it alive?", {200: Answer("The process serves", shapes.Health)}, needs_key=False
+    ),
+    "health.ready": Operation("Server", "Does it take work?", {200: Answer("It does", shapes.Health)}, needs_key=False),
     "health.status": Operation(
         "Server", "What is it doing?", {200: Answer("Counts and versions", shapes.ServerStatus)}
     ),
@@ -189,12 +205,14 @@ OPERATIONS: Final[dict[str, Operation]] = {
         "This document",
         {200: Answer("OpenAPI 3.1", {"type": "object"}, always=("ETag",)), 304: SAME},
         headers=("If-None-Match",),
+        needs_key=False,
     ),
     "docs.page": Operation(
         "Documentation",
         "This document as a page",
         {200: Answer("The page", _TEXT, media="text/html", always=("ETag",)), 304: SAME},
         headers=("If-None-Match",),
+        needs_key=False,
     ),
     "docs.file": Operation(
         "Documentation",
@@ -202,6 +220,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
         {200: Answer("The file", _TEXT, media="*/*", always=("ETag",)), 304: SAME},
         (404,),
         headers=("If-None-Match",),
+        needs_key=False,
     ),
     "visits.root": Operation(
         "Examples",
@@ -211,9 +230,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "visits.hello": Operation(
         "Examples", "A greeting; starts a `request-audit` task", {200: Answer("The greeting", shapes.Visit)}
     ),
-    "quickstart.start": Operation(
-        "Examples", "Start adding two integers", {200: Answer("Started", shapes.StartedSum)}, (403,)
-    ),
+    "quickstart.start": Operation("Examples", "Start adding two integers", {200: Answer("Started", shapes.StartedSum)}),
     "quickstart.status": Operation(
         "Examples", "How a task is doing", {200: Answer("In one word", shapes.SimpleStatus)}, (404,)
     ),

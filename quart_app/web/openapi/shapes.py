@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from quart_app.core.keys import Scope
 from quart_app.core.task import Status
 
 Moment = Annotated[datetime.datetime, Meta(tz=True)]  # RFC 3339, UTC, with milliseconds
@@ -175,18 +176,38 @@ class WorkerInfo(msgspec.Struct):
     worker_class: str
 
 
-class ServerStatus(msgspec.Struct):
+class ServerStatus(msgspec.Struct, kw_only=True):
+    """What is said of everybody's tasks together is shown to those alone who see everybody's tasks."""
+
     status: str
     timestamp: Moment
-    tasks: dict[str, Natural]
-    queues: dict[str, QueueCounts]
-    waiting: Natural
-    slots: Slots
-    abandoned_handlers: Natural
-    refused_writes: Natural
+    tasks: dict[str, Natural] | UnsetType = UNSET
+    queues: dict[str, QueueCounts] | UnsetType = UNSET
+    waiting: Natural | UnsetType = UNSET
+    slots: Slots | UnsetType = UNSET
+    abandoned_handlers: Natural | UnsetType = UNSET
+    refused_writes: Natural | UnsetType = UNSET
     uptime_seconds: float
     versions: dict[str, str]
     worker_info: WorkerInfo
+
+
+class Key(msgspec.Struct):
+    name: str
+    scopes: list[Scope]
+    created_at: Moment | None
+    revoked_at: Moment | None
+    source: Annotated[str, Meta(description="settings or store")]
+
+
+class Keys(msgspec.Struct):
+    keys: list[Key]
+
+
+class AddedKey(msgspec.Struct):
+    name: str
+    scopes: list[Scope]
+    key: Annotated[str, Meta(description="Shown here and never again")]
 
 
 class Fault(msgspec.Struct):
