@@ -200,6 +200,9 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "health.status": Operation(
         "Server", "What is it doing?", {200: Answer("Counts and versions", shapes.ServerStatus)}
     ),
+    "metrics.metrics": Operation(
+        "Server", "Figures for Prometheus", {200: Answer("Prometheus' text format", _TEXT, media="text/plain")}
+    ),
     "docs.document": Operation(
         "Documentation",
         "This document",
