@@ -77,6 +77,7 @@ class Server:
         self.client = httpx.Client(base_url=self.url, timeout=DEADLINE, trust_env=False)
         self.process: subprocess.Popen[bytes] | None = None
         self.lives = 0
+        self.prefix: list[str] = []  # a command that runs the interpreter
         given = {"drain_seconds": 1, "tasks": HOSTILE, "data_dir": self.data, "simulated_error_rate": 0, **settings}
         self._environment = {name: text for name, text in os.environ.items() if not name.startswith("QUART_APP_")}
         self._environment |= {f"QUART_APP_{name.upper()}": str(value) for name, value in given.items()}
@@ -103,7 +104,7 @@ class Server:
         self.lives += 1
         with self._output("out").open("wb") as out, self._output("err").open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, *arguments],
+                [*self.prefix, sys.executable, *arguments],
                 cwd=self.folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
