@@ -35,7 +35,6 @@ from quart_app.tasks import BUILT_IN
 
 log = logging.getLogger("quart_app")
 
-QUICK_CHECK_BYTES: Final = 128 * 1024 * 1024  # a larger one would delay the start by seconds; it is not checked
 AUDIT_SHARE: Final = 4  # the audit queue may hold a quarter of the slots
 
 
@@ -131,8 +130,6 @@ class Runtime:
         finally:
             os.umask(umask)
         try:
-            if not new and path.stat().st_size <= QUICK_CHECK_BYTES:
-                await self._db.quick_check()
             self._applied = await migrate.apply(connection, migrations, self.clock.now())
             if new:
                 _sync_folder(path.parent)

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from quart_app.core.errors import ConfigError, StoreBroken
+from quart_app.store import integrity
 
 APPLICATION_ID: Final = 0x51415050  # "QAPP"
 _FILE: Final = re.compile(r"^([0-9]{4})_([a-z0-9_]+)\.sql$")
@@ -46,7 +47,8 @@ def find(dialect: str) -> list[Migration]:
 
 
 def check(path: Path, migrations: list[Migration]) -> bool:
-    """Look at a database file without changing a byte of it; True when it is new (absent or empty).
+    """Look at a database file without changing a byte of it; True when it is new (absent or empty). The pages of a
+    large one are not looked at.
 
     Raises StoreBroken (unreadable, damaged) or ConfigError (a directory, another program's, newer, or edited
     migrations).
@@ -58,14 +60,17 @@ def check(path: Path, migrations: list[Migration]) -> bool:
             return True
         if not path.is_file():
             raise StoreBroken(f"{path} is not a regular file")
+        integrity.check_log(path)
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     except (OSError, sqlite3.Error) as error:
         raise StoreBroken(f"cannot read {path}: {error}") from error
     try:
-        return _check_contents(connection, path, migrations)
+        new = _check_contents(connection, path, migrations)
+        if path.stat().st_size <= integrity.AT_ONCE_BYTES:
+            integrity.check_pages(connection, path)
+        return new
     except sqlite3.Error as error:
-        restore = "; `python -m quart_app restore FILE` puts a backup in its place"
-        raise StoreBroken(f"{path} is damaged or no database: {error}{restore}") from error
+        raise StoreBroken(f"{path} is damaged or no database: {error}; {integrity.RESTORE}") from error
     finally:
         connection.close()
 

@@ -21,7 +21,7 @@ from urllib.parse import quote
 import aiosqlite
 
 from quart_app.core.errors import StoreBroken, StoreClosed, StoreUnavailable
-from quart_app.store import statements
+from quart_app.store import integrity, statements
 from quart_app.store.transaction import TRANSACTION, Answer, Call, Params, Transaction, Write, WriterConnection
 
 log = logging.getLogger("quart_app.store")
@@ -31,9 +31,8 @@ MAX_TURN: Final = 2_000  # rows in one transaction
 MAX_READ_SECONDS: Final = 1.0
 SCANNERS: Final = 2  # readers for statements that may walk many rows
 
-_BROKEN: Final = frozenset(
-    {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_READONLY_DBMOVED}
-)
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})  # with everything below them
+_BROKEN: Final = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_READONLY_DBMOVED})
 
 
 class Database:
@@ -49,6 +48,8 @@ class Database:
         self._broken = ""
         self._last_error = ""
         self._task: asyncio.Task[None] | None = None
+        self._check: asyncio.Task[None] | None = None
+        self._checker: aiosqlite.Connection | None = None
         self._readers: list[aiosqlite.Connection] = []
         self._scanners: list[_Scanner] = []
         self.commits = 0
@@ -85,16 +86,6 @@ class Database:
             raise StoreBroken(f"cannot write {self._path}: {error}") from error
         return self._writer
 
-    async def quick_check(self) -> None:
-        """Raises StoreBroken when SQLite finds the file damaged."""
-        try:
-            ((answer,),) = await self._writer.execute_fetchall("PRAGMA quick_check(1)")
-        except sqlite3.Error as error:
-            answer = str(error)
-        if answer != "ok":
-            hint = "`python -m quart_app restore FILE` puts a backup in its place"
-            raise StoreBroken(f"{self._path} is damaged: {' '.join(answer.split())[:300]}; {hint}")
-
     async def start(self) -> None:
         """Open the readers and start the writer's task."""
         self._point_reader = await self._open_reader()
@@ -103,6 +94,27 @@ class Database:
         for scanner in self._scanners:
             await scanner.start()
         self._task = asyncio.create_task(self._run(), name="store-writer")
+        if self._path.stat().st_size > integrity.AT_ONCE_BYTES:
+            self._check = asyncio.create_task(self._check_pages(), name="store-check")
+
+    async def _check_pages(self) -> None:
+        """Declare the database broken when SQLite finds damage in it. Table by table: while a snapshot is held, the WAL
+        cannot start over, and grows (measured: 315 MiB are checked in 0.2 s, when they are in memory)."""
+        self._checker = await self._open_reader()
+        try:
+            for (name,) in await self._checker.execute_fetchall("SELECT name FROM sqlite_master WHERE type = 'table'"):
+                if self._closing:
+                    return
+                ((answer,),) = await self._checker.execute_fetchall(f"PRAGMA quick_check('{name}')")
+                if answer != "ok":
+                    self.declare_broken(integrity.damaged(self._path, answer))
+                    return
+            log.info("checked the pages of %s", self._path)
+        except sqlite3.Error as error:
+            if _is_damage(error):
+                self.declare_broken(integrity.damaged(self._path, str(error)))
+            elif not self._closing:
+                log.warning("%s could not be checked: %s", self._path, error)
 
     async def _open_reader(self) -> aiosqlite.Connection:
         uri = f"file:{quote(str(self._path.absolute()))}?mode=ro"
@@ -118,6 +130,10 @@ class Database:
         self._bell.set()
         if self._task is not None:
             await asyncio.wait([self._task])
+        if self._check is not None:
+            while not (await asyncio.wait([self._check], timeout=0.01))[0]:
+                if self._checker is not None:  # nobody waits for the end of a check
+                    await self._checker.interrupt()
         for connection in (*self._readers, self._writer):
             await connection.close()
 
@@ -214,7 +230,7 @@ class Database:
     def _fail(self, writes: list[Write], error: Exception) -> None:
         if _is_storage_trouble(error):
             self._last_error = str(error)
-            if getattr(error, "sqlite_errorcode", 0) in _BROKEN:
+            if _is_damage(error):
                 self.declare_broken(str(error))
             error = StoreUnavailable(f"the store cannot write: {error}")
         for write in writes:
@@ -299,3 +315,9 @@ def _is_storage_trouble(error: Exception) -> bool:
     return isinstance(error, sqlite3.Error) and not isinstance(
         error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError | sqlite3.InterfaceError
     )
+
+
+def _is_damage(error: Exception) -> bool:
+    """The file cannot be trusted any more."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF in _DAMAGED or code in _BROKEN
