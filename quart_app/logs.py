@@ -23,7 +23,7 @@ from structlog.stdlib import ExtraAdder
 from structlog.typing import EventDict
 
 from quart_app.core.codec import scalar
-from quart_app.core.errors import ConfigError
+from quart_app.core.errors import ConfigError, StoreBroken
 from quart_app.runner.logger import PROCESSORS
 from quart_app.settings import Settings
 
@@ -188,11 +188,14 @@ class _File(_Raising, logging.handlers.RotatingFileHandler):
 
 
 def setup(settings: Settings) -> None:
-    """Configure the root logger, and structlog to use it. Raises ConfigError when the log file cannot be opened."""
+    """Configure the root logger, and structlog to use it. Raises ConfigError when the log file cannot be opened,
+    StoreBroken when it is the one beside the database."""
     try:
         settings.log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = _File(settings.log_path, maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8", errors="replace")
     except OSError as error:
+        if not settings.log_file:
+            raise StoreBroken(f"cannot write {settings.log_path}: {error.strerror}") from error
         raise ConfigError(f"QUART_APP_LOG_FILE: cannot write {settings.log_path}: {error.strerror}") from error
     _sinks.extend((_Sink(_Console(sys.stderr), _for_people), _Sink(file, _as_json)))
     root = logging.getLogger()

@@ -4,6 +4,7 @@ refused before anything is written."""
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sqlite3
 from collections.abc import Iterable
@@ -60,6 +61,8 @@ def check(path: Path, migrations: list[Migration]) -> bool:
             return True
         if not path.is_file():
             raise StoreBroken(f"{path} is not a regular file")
+        if not os.access(path, os.W_OK):  # SQLite opens one without a word, and fails at the first task
+            raise StoreBroken(f"cannot write {path}: the file is read-only")
         integrity.check_log(path)
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     except (OSError, sqlite3.Error) as error:

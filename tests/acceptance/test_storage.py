@@ -1,0 +1,132 @@
+"""Disks and files that refuse: a folder or a file that cannot be written, at the start and while serving, and a
+write-ahead log that is not one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import MakeServer
+from tests.acceptance.harness import Server, until
+from tests.acceptance.power import need_strace
+from tests.acceptance.test_exit_codes import one_line
+
+
+def obeying_modes() -> list[str]:
+    """A command that runs another one without root's right to ignore the modes of files."""
+    if os.getuid() != 0:
+        return []
+    given_up = "-dac_override,-dac_read_search"
+    command = ["setpriv", f"--inh-caps={given_up}", f"--bounding-set={given_up}"]
+    if not shutil.which("setpriv") or subprocess.run([*command, "true"], capture_output=True).returncode != 0:
+        pytest.skip("ROOT CANNOT GIVE UP ITS RIGHTS HERE: files that may not be written are not tested")
+    return command
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [("", 0o500), ("tasks.db", 0o400), ("tasks.db", 0), ("tasks.db.lock", 0o400)]
+)
+def test_what_may_not_be_written_is_74_and_one_line(server: Server, name: str, mode: int) -> None:
+    server.prefix = obeying_modes()
+    assert server.run("-m", "quart_app", "migrate").wait_exit() == 0
+    before = server.database.read_bytes()
+    path = server.data / name
+    usual = path.stat().st_mode
+    path.chmod(mode)
+    try:
+        assert server.start().wait_exit() == 74
+        assert str(path) in one_line(server)
+    finally:
+        path.chmod(usual)
+    assert server.database.read_bytes() == before
+    server.start().wait_ready()
+
+
+def mount(*arguments: str) -> bool:
+    return subprocess.run(["mount", *arguments], capture_output=True).returncode == 0
+
+
+@pytest.fixture
+def own_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, in memory."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if not mount("-t", "tmpfs", "-o", "size=32m", "tmpfs", str(folder)):
+        pytest.skip("NOTHING CAN BE MOUNTED HERE: read-only file systems are not tested")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_read_only_file_system_is_74_and_one_line(make_server: MakeServer, own_disk: Path) -> None:
+    server = make_server(data_dir=own_disk / "data")
+    assert server.run("-m", "quart_app", "migrate").wait_exit() == 0
+    assert mount("-o", "remount,ro", str(own_disk))
+    assert server.start().wait_exit() == 74
+    assert f"{own_disk}/data" in one_line(server)
+    assert "Read-only file system" in one_line(server)
+    new = make_server(data_dir=own_disk / "another").start()
+    assert new.wait_exit() == 74
+    assert f"{own_disk}/another" in one_line(new)
+    assert mount("-o", "remount,rw", str(own_disk))
+    server.start().wait_ready()
+    assert server.sigterm() == 0
+
+
+@contextmanager
+def read_only(server: Server) -> Iterator[None]:
+    """Writes to the database fail, as they do on a file system that was remounted read-only after an error. (Nobody
+    but the kernel can do that while files are open.)"""
+    paths = [argument for end in ("", "-wal") for argument in ("-P", f"{server.database}{end}")]
+    inject = ["-e", "trace=pwrite64", "-e", "inject=pwrite64:error=EROFS"]
+    strace = subprocess.Popen(
+        [need_strace(), "-f", "-p", str(server.pid), *paths, *inject, "-o", "/dev/null"], stderr=subprocess.PIPE
+    )
+    try:
+        assert strace.stderr is not None
+        assert b"attached" in strace.stderr.readline()
+        yield
+    finally:
+        strace.send_signal(signal.SIGINT)  # it lets go of the server
+        strace.communicate(timeout=10)
+
+
+def test_a_disk_that_turns_read_only_refuses_new_tasks_and_is_used_again_when_it_is_back(server: Server) -> None:
+    server.start().wait_ready()
+    kept = server.post("quick", {"x": "kept"}, delay=1)
+    with read_only(server):
+        refused = server.client.post("/tasks/quick", json={"x": "refused"})
+        assert refused.status_code == 503
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert "retry-after" in refused.headers
+        until(lambda: server.client.get("/ready").status_code == 503, "the end of readiness")
+        assert server.client.get("/health").status_code == 200
+        assert server.task(kept)["status"] == "pending"
+    server.wait_ready(deadline=10)
+    assert server.ended(kept)["result"] == "kept"
+    assert server.ended(server.post("quick", {"x": "new"}))["status"] == "completed"
+    assert server.rows("SELECT count(*) FROM tasks") == [(2,)]
+    assert server.sigterm() == 0
+
+
+def test_a_log_that_is_damaged_at_its_head_is_refused_and_what_it_holds_is_kept(server: Server) -> None:
+    server.start().wait_ready()
+    tasks = {server.post("quick", {"x": number}) for number in range(10)}
+    server.kill9()
+    log = server.database.with_name("tasks.db-wal")
+    before = log.read_bytes()
+    garbage = os.urandom(32) + before[32:]
+    log.write_bytes(garbage)
+    for _ in range(2):
+        assert server.start().wait_exit() == 74
+        assert "tasks.db-wal is damaged" in one_line(server)
+    assert log.read_bytes() == garbage
+    log.write_bytes(before)
+    server.start().wait_ready()
+    assert {server.ended(task)["task_id"] for task in tasks} == tasks
