@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import engine, flat, idle, memory, web
+from benchmarks import engine, flat, idle, memory, restart, web
 from benchmarks.harness import ROOT, Figure, Scale, table
 
 RESULTS = Path(__file__).with_name("results.md")
@@ -27,6 +27,7 @@ PARTS: dict[str, Callable[[Scale], list[Figure]]] = {
     "idle": idle.run,
     "flat": flat.run,
     "memory": memory.run,
+    "restart": restart.run,
 }
 
 

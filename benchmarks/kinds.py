@@ -26,6 +26,13 @@ async def sit(until: str) -> None:
         await asyncio.sleep(0.1)
 
 
+@task("stamp")
+async def stamp(path: str) -> None:
+    """Write the moment of the first run, on the clock that all processes of a machine share."""
+    if not Path(path).exists():  # noqa: ASYNC240 - a stat of a local file
+        Path(path).write_text(f"{time.monotonic()}\n")  # noqa: ASYNC240
+
+
 @task("watch-loop")
 async def watch_loop(until: str) -> dict[str, float]:
     """The longest time in which the event loop ran nothing else, until a file appears; in ms, with its moment."""
