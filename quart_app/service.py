@@ -112,7 +112,7 @@ class TaskService:
             except (InvalidArgs, UnknownKind) as error:
                 error.index = index
                 raise
-        ready = sum(task.ready for task in tasks)
+        ready = len({task.idempotency_key or task.id for task in tasks if task.ready})  # one key, one task
         if ready:
             try:
                 await self._reserve(ready)

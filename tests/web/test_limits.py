@@ -46,6 +46,17 @@ async def test_a_full_queue_answers_a_known_key_with_its_task(serve: Serve) -> N
         assert (again.status, again.json["task_id"]) == (202, made.id)
 
 
+async def test_a_key_twice_in_a_batch_needs_the_room_of_one_task(serve: Serve) -> None:
+    async with serve(concurrency=1, queue_limit=1) as site:
+        await site.held()
+        twice = [{"kind": "echo", "idempotency_key": "k"}] * 2
+        for _ in range(2):  # new, and then a replay to a full queue
+            answer = await site.post("/tasks", twice)
+            assert answer.status == 202
+            assert len({made["task_id"] for made in answer.json["tasks"]}) == 1
+        assert_problem(await site.post("/tasks", [*twice, {"kind": "echo", "idempotency_key": "new"}]), 503)
+
+
 async def test_the_queue_takes_tasks_again_when_there_is_room(serve: Serve) -> None:
     async with serve(concurrency=1, queue_limit=1) as site:
         await site.held()
