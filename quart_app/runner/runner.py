@@ -146,7 +146,8 @@ class Runner:
         except BaseException:
             log.exception("the runner itself failed", extra={"task_id": task.id})
         finally:
-            self.runs.pop(task.id, None)
+            if self.runs.get(task.id) is run:  # not a later run, claimed while this one, its claim lost, wound down
+                del self.runs[task.id]
             if not self.runs:
                 self._idle.set()
             self.on_free(task)

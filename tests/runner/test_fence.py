@@ -3,6 +3,7 @@ database, as a second server would raise it."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -129,6 +130,29 @@ async def test_the_next_start_gives_the_stolen_task_back(start: Start) -> None:
     assert result(done) == "done"
     assert calls == ["before", "waits 1", "waits 1"]  # the step was recorded; the attempt is not charged
     assert (done.attempt, done.crashes) == (1, 0)
+
+
+@task("stays")
+async def stays(ctx: TaskContext) -> str:
+    calls.append(f"waits {ctx.attempt}")
+    if ctx.attempt == 1:
+        await gate.wait()
+    else:
+        await asyncio.Event().wait()
+    return "done"
+
+
+async def test_a_run_that_lost_its_claim_leaves_the_next_run_of_its_task_within_reach(start: Start) -> None:
+    engine = await start()
+    handle = await engine.enqueue("stays")
+    await until(lambda: "waits 1" in calls, "the handler at its gate")
+    engine.sql("UPDATE tasks SET status = 'pending', cause = 'crash', ready = 1, worker = NULL WHERE id = ?", handle.id)
+    engine.runtime.task_ready("default")
+    await until(lambda: "waits 2" in calls, "the second run, beside the first")
+    gate.open()
+    await until(lambda: engine.runtime.runner.refused_writes, "the end of the first run")
+    await engine.runtime.service.cancel(handle.id)
+    assert (await engine.end(handle)).status == "cancelled"
 
 
 async def test_two_engines_of_one_folder_cannot_be_open_together(start: Start, tmp_path: Any) -> None:
