@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from quart_app.runner import runner
 from quart_app.runner.registry import Registry
 from tests.runner.engine import Engine
 
@@ -30,6 +31,21 @@ async def start(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator
     yield make
     for engine in started:
         await engine.close()
+
+
+@pytest.fixture
+async def fresh_state(start: Start, request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """For modules with `calls` and a `gate`. Comes after `start`, so that its end lets every handler go before the
+    engine closes."""
+    request.module.calls.clear()
+    request.module.gate.close()
+    yield
+    request.module.gate.open()
+
+
+@pytest.fixture
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "GRACE", 0.2)
 
 
 @pytest.fixture

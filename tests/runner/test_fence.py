@@ -4,7 +4,6 @@ database, as a second server would raise it."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,15 +17,7 @@ from tests.runner.engine import Engine, Gate, result, until
 
 calls: list[str] = []
 gate = Gate()
-
-
-@pytest.fixture(autouse=True)
-async def fresh_state(start: Start) -> AsyncIterator[None]:
-    """Comes after `start`, so that its end lets every handler go before the engine closes."""
-    calls.clear()
-    gate.close()
-    yield
-    gate.open()
+pytestmark = pytest.mark.usefixtures("fresh_state")
 
 
 @task("writes", max_attempts=5, backoff=(0.0, 1.0, 0.0))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,15 +16,7 @@ from tests.runner.engine import Gate, result, until
 
 calls: list[str] = []
 gate = Gate()
-
-
-@pytest.fixture(autouse=True)
-async def fresh_state(start: Start) -> AsyncIterator[None]:
-    """Comes after `start`, so that its end lets every handler go before the engine closes."""
-    calls.clear()
-    gate.close()
-    yield
-    gate.open()
+pytestmark = pytest.mark.usefixtures("fresh_state")
 
 
 @task("waits")

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from quart_app import TaskContext, task
-from quart_app.runner import runner as runner_module
 from quart_app.runner.context import BlockingTaskContext
 from tests.runner.conftest import Start
 from tests.runner.engine import Engine, Gate, result, until
 
 calls: list[str] = []
 gate = Gate()
-
-
-@pytest.fixture(autouse=True)
-async def fresh_state(start: Start, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """Comes after `start`, so that its end lets every handler go before the engine closes."""
-    calls.clear()
-    gate.close()
-    monkeypatch.setattr(runner_module, "GRACE", 0.2)
-    yield
-    gate.open()
+pytestmark = pytest.mark.usefixtures("fresh_state", "short_grace")
 
 
 @task("sleeps", timeout=0.05)

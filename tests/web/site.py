@@ -21,6 +21,18 @@ KINDS = Path(__file__).with_name("kinds.py")
 ENDED = ("completed", "failed", "cancelled")
 _NOTHING = object()
 
+# A page that some link or program opened, not a person.
+NOT_ASKED_FOR = [
+    ("HEAD", {}),
+    ("GET", {"Sec-Fetch-Site": "cross-site"}),
+    ("GET", {"Sec-Fetch-Site": "same-site"}),
+    ("GET", {"Origin": "https://evil.example"}),
+    ("GET", {"Purpose": "prefetch"}),
+    ("GET", {"Sec-Purpose": "prefetch"}),
+    ("GET", {"Sec-Purpose": "prefetch;prerender"}),
+    ("GET", {"X-Moz": "prefetch"}),
+]
+
 Pairs = Mapping[str, str] | list[tuple[str, str]]
 
 

@@ -6,23 +6,9 @@ import logging
 
 import pytest
 
+from tests.hostile.corpus.targets import ALLOWED
 from tests.web.conftest import Serve
 from tests.web.site import Site, assert_problem
-
-ALLOWED = {
-    "/": {"GET"},
-    "/hello": {"GET"},
-    "/health": {"GET"},
-    "/ready": {"GET"},
-    "/status": {"GET"},
-    "/status/x": {"GET"},
-    "/start/1/2": {"GET"},
-    "/tasks": {"GET", "POST"},
-    "/tasks/x": {"GET", "POST", "DELETE"},
-    "/tasks/x/cancel": {"POST"},
-    "/tasks/x/retry": {"POST"},
-    "/tasks/x/history": {"GET"},
-}
 
 
 @pytest.mark.parametrize("path", ALLOWED)

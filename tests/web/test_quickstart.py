@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.web.conftest import Serve
-from tests.web.site import Site, assert_problem
+from tests.web.site import NOT_ASKED_FOR, Site, assert_problem
 
 
 async def started(site: Site, x: object, y: object) -> str:
@@ -117,18 +117,7 @@ async def test_it_survives_a_restart(serve: Serve) -> None:
         assert (await site.get(f"/status/{task_id}")).json == {"status": "done", "result": 42}
 
 
-@pytest.mark.parametrize(
-    ("method", "headers"),
-    [
-        ("HEAD", {}),
-        ("GET", {"Sec-Fetch-Site": "cross-site"}),
-        ("GET", {"Sec-Fetch-Site": "same-site"}),
-        ("GET", {"Origin": "https://evil.example"}),
-        ("GET", {"Purpose": "prefetch"}),
-        ("GET", {"Sec-Purpose": "prefetch;prerender"}),
-        ("GET", {"X-Moz": "prefetch"}),
-    ],
-)
+@pytest.mark.parametrize(("method", "headers"), NOT_ASKED_FOR)
 async def test_head_prefetch_and_other_sites_start_nothing(site: Site, method: str, headers: dict[str, str]) -> None:
     assert_problem(await site.request(method, "/start/1/2", headers=headers), 403)
     assert await site.total() == 0

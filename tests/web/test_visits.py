@@ -7,7 +7,7 @@ import os
 import pytest
 
 from tests.web.conftest import Serve
-from tests.web.site import Site, assert_problem
+from tests.web.site import NOT_ASKED_FOR, Site, assert_problem
 
 
 async def test_hello_answers_in_the_words_of_the_document(site: Site) -> None:
@@ -73,18 +73,7 @@ async def test_audits_hold_at_most_a_quarter_of_the_slots(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/hello"])
-@pytest.mark.parametrize(
-    ("method", "headers"),
-    [
-        ("HEAD", {}),
-        ("GET", {"Sec-Fetch-Site": "cross-site"}),
-        ("GET", {"Sec-Fetch-Site": "same-site"}),
-        ("GET", {"Origin": "https://evil.example"}),
-        ("GET", {"Purpose": "prefetch"}),
-        ("GET", {"Sec-Purpose": "prefetch"}),
-        ("GET", {"X-Moz": "prefetch"}),
-    ],
-)
+@pytest.mark.parametrize(("method", "headers"), NOT_ASKED_FOR)
 async def test_head_prefetch_and_other_sites_are_shown_the_page_and_start_nothing(
     site: Site, path: str, method: str, headers: dict[str, str]
 ) -> None:
