@@ -17,7 +17,7 @@ MAX_CRASHES = 4
 def keep_alive(server: Server, task_id: str, deaths: list[int], healthy: list[str]) -> dict[str, Any]:
     """What a supervisor does: start it again until the task has ended. A healthy task is posted in each life."""
     for _ in range(3 * MAX_CRASHES):
-        if not server.running:
+        if len(deaths) == server.lives:  # it may have died before this began
             server.start()
         try:
             server.wait_ready()
