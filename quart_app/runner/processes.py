@@ -135,7 +135,6 @@ class Processes:
         return child
 
     async def _end(self, child: _Child, at_once: bool = False) -> None:
-        self._all.discard(child)
         if child in self._idle:
             self._idle.remove(child)
         if child.process.returncode is None:
@@ -146,4 +145,5 @@ class Processes:
                 if child.process.returncode is None:
                     child.process.kill()
                 await child.process.wait()
+        self._all.discard(child)  # not before: a close meanwhile must find it
         child.writer.close()
