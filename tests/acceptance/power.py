@@ -65,8 +65,8 @@ def start_traced(server: Server, trace: Path) -> None:
 
 def events_of(server: Server, trace: Path) -> list[Event]:
     """What the server, which has ended, did to its database and told its clients, in order."""
-    end = f"{server.pid} +++ "
-    until(lambda: end in trace.read_text()[-4000:], "the end of the trace")
+    end = re.compile(rf"^{server.pid} +\+\+\+ ", re.MULTILINE)  # strace pads the number
+    until(lambda: end.search(trace.read_text()[-4000:]), "the end of the trace")
     with trace.open() as lines:
         return [event for line in _whole(lines) if (event := _parse(line)) is not None]
 
