@@ -1,0 +1,63 @@
+-- What `audit` reads, by name. Each statement walks one range of tasks, `:low` < seq <= `:high`, by an index.
+
+-- name: range
+SELECT max(seq), count(*) FROM (SELECT seq FROM tasks WHERE seq > :low ORDER BY seq LIMIT :n);
+
+-- name: rows
+SELECT t.seq, t.id, t.status, t.cause, t.version, t.fence,
+  CASE
+    WHEN (t.worker IS NULL) = (t.status = 'processing') THEN 'has a worker, or none, against its status'
+    WHEN (t.completed_at IS NULL) = (t.status IN ('completed', 'failed', 'cancelled'))
+      THEN 'has a time of its end, or none, against its status'
+    WHEN t.ready = 1 AND (t.status <> 'pending' OR t.waiting_for IS NOT NULL) THEN 'is ready and must not be'
+    WHEN t.waiting_for IS NOT NULL AND t.status <> 'pending' THEN 'waits for something and is not pending'
+    WHEN t.completed_at < t.created_at OR t.completed_at < t.started_at OR t.started_at < t.created_at
+      THEN 'has times out of order'
+    WHEN t.attempt < 0 OR t.attempt > t.fence OR t.crashes < 0 OR t.status = 'processing' AND t.attempt < 1
+      THEN 'has attempts or crashes that cannot be'
+  END,
+  (t.args IS NOT NULL) + EXISTS (SELECT 1 FROM args a WHERE a.task = t.seq),
+  (t.result IS NOT NULL) + EXISTS (SELECT 1 FROM results r WHERE r.task = t.seq),
+  t.status = 'failed' AND NOT EXISTS (SELECT 1 FROM errors e WHERE e.task = t.seq),
+  coalesce(json_array_length(t.tags), 0) <> (SELECT count(*) FROM tags g WHERE g.task = t.seq)
+FROM tasks t WHERE t.seq > :low AND t.seq <= :high ORDER BY t.seq;
+
+-- name: walks
+SELECT e.task, e.status, e.cause FROM events e
+WHERE e.task > :low AND e.task <= :high AND e.name = 'status' ORDER BY e.task, e.seq;
+
+-- name: orphan_args
+SELECT task FROM args WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks) LIMIT 100;
+
+-- name: orphan_results
+SELECT task FROM results WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks) LIMIT 100;
+
+-- name: orphan_progress
+SELECT task FROM progress WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks) LIMIT 100;
+
+-- name: orphan_steps
+SELECT DISTINCT task FROM steps WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks) LIMIT 100;
+
+-- name: orphan_errors
+SELECT DISTINCT task FROM errors WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks) LIMIT 100;
+
+-- name: orphan_tags
+SELECT DISTINCT task FROM tags WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks) LIMIT 100;
+
+-- name: orphan_events
+SELECT DISTINCT task FROM events WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks) LIMIT 100;
+
+-- A key outlives its task, but it never names a task of somebody else.
+-- name: keys
+SELECT k.owner, k.key, k.task_id, t.id IS NOT NULL AND t.owner <> k.owner
+FROM idempotency_keys k LEFT JOIN tasks t ON t.id = k.task_id
+WHERE (k.owner, k.key) > (:owner, :key) ORDER BY k.owner, k.key LIMIT :n;
+
+-- name: real_counts
+SELECT queue, kind, status, ready, count(*) FROM tasks GROUP BY queue, kind, status, ready;
+
+-- name: kept_counts
+SELECT queue, kind, status, ready, n FROM counters WHERE n > 0;
+
+-- name: integrity
+PRAGMA integrity_check(20);

@@ -1,0 +1,162 @@
+"""Whole copies of the database file: `backup` beside a running server, `restore` under the lock.
+
+Both write a temporary file, check it, fsync it, and rename it: a kill at any point leaves nothing partial under a final
+name. A copy holds everything in its one file (no -wal beside it).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from quart_app.core.errors import ConfigError, StoreBroken, StoreBusy
+from quart_app.store import migrate
+from quart_app.store.lock import FileLock
+
+
+def backup(database: Path, target: Path, force: bool = False) -> int:
+    """Copy the database as it is now, also while a server writes to it: all that was committed before the call is in
+    it. The bytes written.
+
+    Raises FileExistsError without `force`, OSError when `target` cannot be written, StoreBroken, ConfigError.
+    """
+    if migrate.check(database, migrate.find("sqlite")):
+        raise StoreBroken(f"there is no database at {database}")
+    target = target.resolve()
+    if target.exists():
+        if target.samefile(database):
+            raise FileExistsError(17, "is the database itself", str(target))
+        if not force or not target.is_file():
+            raise FileExistsError(17, "exists", str(target))
+    with _checked_copy(database, target) as copy:
+        size = copy.stat().st_size
+        copy.replace(target)
+    sync_folder(target.parent)
+    return size
+
+
+def restore(database: Path, source: Path, stamp: str) -> Path | None:
+    """Put a backup in the place of the database; where the old one is kept (None when there was none). `stamp` goes
+    into that name.
+
+    Raises StoreBusy while a server (or another command) holds the database, StoreBroken when `source` cannot be read
+    or is damaged, ConfigError when it is another program's or newer. A kill leaves the old database or the new one.
+    """
+    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = FileLock(database)
+    lock.acquire()
+    try:
+        _check_source(database, source)
+        for left in database.parent.glob(f".{glob.escape(database.name)}.*.tmp"):
+            left.unlink()  # of a restore that was killed
+        with _checked_copy(source, database) as copy:
+            kept = _put_aside(database, database.with_name(f"{database.name}.before-{stamp}"))
+            copy.replace(database)
+        sync_folder(database.parent)
+        return kept
+    finally:
+        lock.release()
+
+
+def _check_source(database: Path, source: Path) -> None:
+    if not source.exists() or source.stat().st_size == 0:
+        raise StoreBroken(f"{source} does not exist or is empty")
+    if database.exists() and source.samefile(database):
+        raise ConfigError(f"{source} is the database itself")
+    if database.exists() and not database.is_file():
+        raise ConfigError(f"{database} is not a regular file")
+    try:
+        migrate.check(source, migrate.find("sqlite"))
+    except StoreBroken as error:
+        raise StoreBroken(str(error).partition(";")[0]) from error  # without its advice to restore
+
+
+@contextlib.contextmanager
+def _checked_copy(source: Path, target: Path) -> Iterator[Path]:
+    """A complete, checked and synced copy under a temporary name beside `target`, for the caller to rename."""
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        try:
+            _copy(source, temporary)
+        except sqlite3.Error as error:
+            raise StoreBroken(f"cannot copy {source}: {error}") from error
+        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _copy(source: Path, temporary: Path) -> None:
+    with contextlib.closing(_open(source, "ro")) as reader, contextlib.closing(_open(temporary, "rw")) as writer:
+        writer.execute("PRAGMA synchronous = OFF")  # it is synced once, as a whole
+        reader.backup(writer, pages=-1)  # in one step: page by page it would begin anew at every commit of the server
+        writer.execute("PRAGMA journal_mode = DELETE")
+        ((answer,),) = writer.execute("PRAGMA quick_check(1)").fetchall()
+        if answer != "ok":
+            raise sqlite3.DatabaseError(f"it is damaged: {' '.join(answer.split())[:300]}")
+
+
+def _put_aside(database: Path, kept: Path) -> Path | None:
+    """Give the old database a second name, and leave no -wal that SQLite would replay into the new one."""
+    if not database.exists():
+        _remove_side_files(database)
+        return None
+    damaged = not _settle(database)
+    os.link(database, kept)
+    if damaged:
+        for suffix in ("-wal", "-journal"):
+            if (side := Path(f"{database}{suffix}")).exists():
+                side.rename(f"{kept}{suffix}")
+    _remove_side_files(database)
+    sync_folder(database.parent)
+    return kept
+
+
+def _settle(database: Path) -> bool:
+    """Bring everything into the one file; False when damaged: then it stays as it is. Raises StoreBusy, StoreBroken."""
+    try:
+        with contextlib.closing(_open(database, "ro")) as connection:
+            # Not through a writing connection: closing one would checkpoint into what is damaged.
+            if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                return False
+        with contextlib.closing(_open(database, "rw")) as connection:
+            settled = connection.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return False
+        if code != sqlite3.SQLITE_BUSY:
+            raise StoreBroken(f"cannot settle {database}: {error}") from error
+        settled = False
+    if not settled:
+        raise StoreBusy(f"another process reads {database}; try again when it has finished")
+    return True
+
+
+def _remove_side_files(database: Path) -> None:
+    for suffix in ("-wal", "-shm", "-journal"):
+        Path(f"{database}{suffix}").unlink(missing_ok=True)
+
+
+def _open(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)
+
+
+def sync_folder(folder: Path) -> None:
+    """A new or renamed file survives a power cut only when its folder was synced too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
