@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
 from quart import Quart
 
 from quart_app import settings as settings_module
+from quart_app.control import ControlSocket
 from quart_app.core.errors import StartupError
 from quart_app.loopwatch import LoopWatch
 from quart_app.metrics import Metrics
@@ -51,6 +53,22 @@ def create_app(settings: Settings | None = None, standalone: bool = False, expos
     if settings.trusted_proxies:
         app.asgi_app = TrustedProxies(app.asgi_app, settings.trusted_proxies)  # type: ignore[assignment, method-assign]
     return app
+
+
+@contextlib.asynccontextmanager
+async def idle_app(settings: Settings) -> AsyncIterator[Quart]:
+    """The service for a command while no server runs: it holds the database, accepts and reads tasks, and runs none.
+    Raises StartupError."""
+    app = create_app(settings)
+    runtime = Runtime(settings, app.add_background_task, idle=True)
+    await runtime.open()
+    door = app.extensions[EXTENSION]
+    door.runtime = runtime
+    try:
+        yield app
+    finally:
+        door.runtime = None
+        await runtime.close()
 
 
 class QuartTasks:
@@ -127,6 +145,8 @@ class QuartTasks:
         # A stop without a signal (a reload, somebody else's server): Quart says so here, before it cancels anything.
         self._shutdown = asyncio.create_task(self._await_shutdown(runtime), name="shutdown")
         self._watch.start()
+        self._control = ControlSocket(self._app, self.door.settings.data_path, self._prefix)
+        await self._control.open()
         if self._standalone:
             _calm_collector()
 
@@ -139,6 +159,7 @@ class QuartTasks:
         if runtime is not None:
             self._watch.stop()
             self._shutdown.cancel()
+            await self._control.close()
             await runtime.close()
         self._signals.stopped()
 

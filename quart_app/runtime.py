@@ -27,6 +27,7 @@ from quart_app.services.pruner import Pruner
 from quart_app.services.rescuer import CHUNK, Rescuer
 from quart_app.settings import Settings
 from quart_app.store import migrate
+from quart_app.store.backup import sync_folder
 from quart_app.store.lock import FileLock
 from quart_app.store.sql_keys import SqlKeys
 from quart_app.store.sql_store import SqlStore
@@ -49,8 +50,11 @@ class Runtime:
         clock: Clock | None = None,
         on_broken: Callable[[str], None] | None = None,
         on_end: Ended = nobody,
+        idle: bool = False,
     ) -> None:
-        """Raises ConfigError when the kinds contradict each other or a module of QUART_APP_TASKS cannot be loaded."""
+        """`idle`: accept and read tasks, and run, recover and prune none, for a command while no server runs.
+
+        Raises ConfigError when the kinds contradict each other or a module of QUART_APP_TASKS cannot be loaded."""
         self.settings = settings
         self.files = Files(settings.data_path)
         self.registry = Registry([*BUILT_IN, *kinds])
@@ -61,6 +65,7 @@ class Runtime:
         self.recovered = False
         self.started_at = self.clock.now()
         self._spawn = spawn
+        self.idle = idle
         self._on_broken = on_broken or (lambda reason: log.critical("the store is broken: %s", reason))
         self._on_end = on_end
         self._http: httpx.AsyncClient | None = None
@@ -132,7 +137,7 @@ class Runtime:
         try:
             self._applied = await migrate.apply(connection, migrations, self.clock.now())
             if new:
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
         except BaseException:
             await self._db.close()
             raise
@@ -175,6 +180,8 @@ class Runtime:
             )
 
     async def _start(self) -> None:
+        if self.idle:
+            return
         # The first bite before anything is claimed: what was interrupted goes on before what never started.
         more = await self._rescuer.run_once(self.clock.now()) == CHUNK
         while await self.store.unpark(self.registry.names(), self.clock.now(), CHUNK) == CHUNK:
@@ -263,11 +270,3 @@ class Runtime:
                 log.warning("the store takes writes again")
             except StoreUnavailable as error:
                 log.debug("still no writing: %s", error)
-
-
-def _sync_folder(folder: Any) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

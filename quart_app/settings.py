@@ -47,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_anonymous: Flag = 0
     allowed_origins: str = ""
     trusted_proxies: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
+    key: str = ""
     smtp_url: Annotated[str, msgspec.Meta(pattern=r"^(smtps?://\S+)?\Z")] = ""
     mail_from: Annotated[str, msgspec.Meta(pattern=r"^[^\s@]+@[^\s@]+\Z")] = "quart-app@localhost"
     simulated_steps: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(,[0-9]+(\.[0-9]+)?)*\Z")] = "5,3"

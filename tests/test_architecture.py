@@ -41,10 +41,12 @@ ROOMS: dict[str, set[str]] = {
     "runtime": {"core", "store", "runner", "service", "services", "tasks", "files", "keys"},
     "logs": {"core", "runner.logger"},
     "signals": {"core", "logs"},
-    "app": {"core", "runner.registry", "runtime", "service", "web", "signals", "loopwatch", "metrics"},
+    "app": {"core", "control", "runner.registry", "runtime", "service", "web", "signals", "loopwatch", "metrics"},
+    "control": set(),
     "asgi": {"core", "app", "logs"},
     "server": {"core", "app", "logs"},
-    "cli": {"core", "runtime", "server", ""},
+    # Over HTTP, or in this process through the app; and what needs no server goes to the store's own files.
+    "cli": {"core", "app", "control", "logs", "runtime", "server", "store.audit", "store.backup", ""},
     "__main__": {"cli"},
     "": {"runner.__init__", "app"},
 }
@@ -61,13 +63,14 @@ FOR_ANNOTATIONS: dict[str, set[str]] = {
 # A library of the world -> the only places that may know it.
 DRIVERS: dict[str, set[str]] = {
     "quart": {"app", "web"},
-    "hypercorn": {"server"},
+    "hypercorn": {"server", "control"},
     "aiosqlite": {"store.sqlite"},
     "sqlite3": {"store"},
     "aiosmtplib": {"tasks.send_email"},
-    "httpx": {"runtime", "runner.context"},
     "structlog": {"logs", "runner"},
     "prometheus_client": {"metrics", "web.metrics"},
+    "httpx": {"runtime", "runner.context", "cli"},
+    "rich": {"cli"},
     "dotenv": {"settings"},
     "uuid_utils": {"service"},
     "fcntl": {"store.lock"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import os
 import re
@@ -17,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import quart_app
 from quart_app import cli, metrics, settings, signals
 from quart_app.app import create_app
+from quart_app.cli import errors as cli_errors
 from quart_app.core import lifecycle
 from quart_app.core.errors import StartupError
 from quart_app.core.task import OUTCOMES, STATUSES
@@ -69,7 +71,15 @@ def test_env_example_has_every_setting_and_can_be_used_as_it_is(tmp_path: Path) 
     active.write_text(re.sub(r"^#(QUART_APP_)", r"\1", text, flags=re.MULTILINE))
     assert sorted(re.findall(r"^(\w+)=", active.read_text(), flags=re.MULTILINE)) == sorted(SETTINGS)
     loaded, default = settings.load({}, str(active)), settings.Settings()
-    examples = {"tasks", "smtp_url", "cpu_slots", "bind", "database_url", "log_file"}  # their defaults are no values
+    examples = {
+        "tasks",
+        "smtp_url",
+        "key",
+        "cpu_slots",
+        "bind",
+        "database_url",
+        "log_file",
+    }  # their defaults are no values
     for name, field in SETTINGS.items():
         if field.name not in examples:
             assert getattr(loaded, field.name) == getattr(default, field.name), name
@@ -190,12 +200,24 @@ def test_the_transition_table_is_that_of_the_code() -> None:
 
 
 def test_every_command_and_flag_is_named_and_no_other() -> None:
-    parser = cli._parser()
-    (commands,) = [action.choices for action in parser._actions if isinstance(action.choices, dict)]
-    assert set(re.findall(r"python -m quart_app ([a-z]\w*)", readme.TEXT)) == set(commands)
-    every = [parser, *commands.values()]
-    flags = {flag for one in every for action in one._actions for flag in action.option_strings} - {"-h", "--help"}
-    assert set(re.findall(r"--[a-z]+", readme.section("Command line"))) == flags
+    parsers = _parsers(cli.parser.build())
+    names = {name.partition(" ")[0] for name in parsers if name}
+    assert set(re.findall(r"python -m quart_app ([a-z]\w*)", readme.TEXT)) == names
+    text = readme.section("Command line")
+    listed = re.findall(r"^\| `python -m quart_app ([a-z ]*[a-z])", text, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(name for name in parsers if name and name not in ("tasks", "keys"))
+    flags = {flag for one in parsers.values() for action in one._actions for flag in action.option_strings}
+    assert set(re.findall(r"--[a-z]+(?:-[a-z]+)*", text)) == flags - {"-h", "--help"}
+
+
+def _parsers(parser: argparse.ArgumentParser, name: str = "") -> dict[str, argparse.ArgumentParser]:
+    """Every parser by its words: `tasks list`."""
+    found = {name: parser}
+    for action in parser._actions:
+        if isinstance(action.choices, dict):
+            for word, below in action.choices.items():
+                found |= _parsers(below, f"{name} {word}".strip())
+    return found
 
 
 def _startup_errors(kind: type[StartupError] = StartupError) -> Iterator[type[StartupError]]:
@@ -209,6 +231,9 @@ def test_every_exit_code_is_in_the_table_and_no_other() -> None:
     codes |= {value for name, value in vars(signals).items() if name.startswith("CODE_")}
     listed = [int(row[0]) for row in readme.rows(readme.section("Command line"), "exit code")]
     assert listed == sorted(codes)
+    listed = [int(row[0]) for row in readme.rows(readme.section("Command line"), "code")]
+    commands = {error.exit_code for error in vars(cli_errors).values() if hasattr(error, "exit_code")}
+    assert listed == sorted({0, 2, 3} | commands | {error.exit_code for error in _startup_errors()} | {130})
 
 
 def test_every_key_of_hypercorn_toml_exists_and_is_explained() -> None:

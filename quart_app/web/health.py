@@ -66,10 +66,11 @@ class HealthViews:
         runtime = self._door.runtime
         assert runtime is not None
         counts = await service.counts()
+        state = "draining" if runtime.draining.is_set() else "idle" if runtime.idle else "running"
         return _shown(
             caller(request),
             {
-                "status": "draining" if runtime.draining.is_set() else "running",
+                "status": state,
                 "timestamp": render.moment(runtime.clock.now()),
                 "tasks": {name: sum(one.n for one in counts if one.status == name) for name in STATUSES},
                 "queues": _queues(counts),

@@ -72,6 +72,7 @@ KNOBS: dict[str, tuple[str, Any, list[str]]] = {
         ],
     ),
     "TRUSTED_PROXIES": ("2", 2, ["-1", "11", "all", "", "1.5"]),
+    "KEY": ("k3y", "k3y", []),
     "SMTP_URL": ("smtps://u:p@mail:465", "smtps://u:p@mail:465", ["mail:25", "http://mail", "smtp://", "smtp://a b"]),
     "MAIL_FROM": ("a@b.example", "a@b.example", ["", "nobody", "a@b@c", "a b@c", "a@\nb"]),
     "SIMULATED_STEPS": ("0.1,0,2", "0.1,0,2", ["", "a", "1,", ",1", "-1", "1;2", "1e9", "1 2"]),

@@ -1,0 +1,37 @@
+"""What ends a command: `str()` is the one line for stderr, `exit_code` the code of the README."""
+
+from __future__ import annotations
+
+from quart_app.core.errors import QuartAppError
+
+
+class CommandError(QuartAppError):
+    """The command could not do what it was asked."""
+
+    exit_code = 1
+
+
+class Refused(CommandError):
+    """The server answered with a problem document; `status` is its HTTP status."""
+
+    def __init__(self, line: str, status: int) -> None:
+        super().__init__(line)
+        self.status = status
+
+
+class NoAnswer(CommandError):
+    """Nothing answers where a server should be."""
+
+    exit_code = 69
+
+
+class Held(CommandError):
+    """A process holds the database and does not answer."""
+
+    exit_code = 75
+
+
+class CannotWrite(CommandError):
+    """A file or folder cannot be written."""
+
+    exit_code = 74

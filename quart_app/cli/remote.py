@@ -1,0 +1,120 @@
+"""Commands that speak the HTTP API: status, tasks, keys."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+
+from quart_app.cli import show, watch
+from quart_app.cli.errors import CommandError, NoAnswer
+from quart_app.cli.parser import OPTIONS
+from quart_app.cli.reach import Api, reach, task_path
+from quart_app.settings import Settings
+
+PAGE: Final = 200  # tasks of one answer
+
+
+async def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """The exit code. Raises CommandError, StartupError."""
+    if arguments.command == "tasks" and arguments.action == "watch":
+        return await watch.run(arguments, settings)
+    async with reach(settings, arguments.url, arguments.key) as api:
+        match arguments.command, getattr(arguments, "action", None):
+            case "tasks", "list":
+                await _list(api, arguments)
+            case "tasks", "create":
+                return await _create(api, arguments)
+            case "tasks", "retry":
+                query = {"restart": "true"} if arguments.restart else {}
+                answer = await api.call("POST", f"{task_path(arguments.id)}/retry", params=query)
+                _print(answer, arguments, "will run again")
+            case "tasks", "cancel":
+                answer = await api.call("POST", f"{task_path(arguments.id)}/cancel")
+                _print(answer, arguments, "cancelled" if answer.status_code == 200 else "asked to end")
+            case "tasks", "delete":
+                await api.call("DELETE", task_path(arguments.id))
+                print("{}" if arguments.json else "deleted")
+            case "tasks", _:
+                answer = await api.call("GET", task_path(arguments.id))
+                _print(answer, arguments, show.task)
+            case "keys", "add":
+                body = {"name": arguments.name, "scopes": arguments.scopes.split(",")}
+                answer = await api.call("POST", "/keys", json=body)
+                _print(answer, arguments, lambda made: made["key"])
+            case "keys", "revoke":
+                await api.call("DELETE", f"/keys/{quote(arguments.name, safe='')}")
+                print("{}" if arguments.json else "revoked")
+            case "keys", _:
+                _print(await api.call("GET", "/keys"), arguments, show.keys)
+            case _:
+                _print(await api.call("GET", "/status"), arguments, show.status)
+    return 0
+
+
+def _print(answer: httpx.Response, arguments: argparse.Namespace, shown: Any) -> None:
+    """The API's own JSON; or, for people, a text, or what a function makes of the document."""
+    if arguments.json:
+        print(answer.text)
+        return
+    text = shown(answer.json()) if callable(shown) else shown
+    if text is not None:
+        print(text)
+
+
+async def _list(api: Api, arguments: argparse.Namespace) -> None:
+    filters = {name: getattr(arguments, name) for name in ("status", "kind", "queue", "tag")}
+    query = {name: value for name, value in filters.items() if value is not None}
+    tasks: list[Any] = []
+    following = None
+    while len(tasks) < arguments.limit:
+        page = {**query, "limit": str(min(arguments.limit - len(tasks), PAGE))}
+        if following is not None:
+            # The cursor alone: `next` is relative to wherever the service is mounted.
+            page["cursor"] = httpx.URL(following).params["cursor"]
+        document = (await api.call("GET", "/tasks", params=page)).json()
+        tasks += document["tasks"]
+        following = document["next"]
+        if following is None:
+            break
+    if arguments.json:
+        print(json.dumps({"tasks": tasks, "next": following}, ensure_ascii=False, separators=(",", ":")))
+    else:
+        show.tasks(tasks)
+        if following is not None:
+            sys.stderr.write(f"there are more than {len(tasks)}; --limit shows them\n")
+
+
+async def _create(api: Api, arguments: argparse.Namespace) -> int:
+    if arguments.wait and api.offline:
+        raise NoAnswer("no server runs, so nothing would end the task; leave --wait out")
+    if not re.fullmatch(r"[0-9A-Za-z._-]{1,100}", arguments.kind) or set(arguments.kind) <= {"."}:
+        raise CommandError("Unknown kind")
+    names = {flag: flag.removeprefix("--").replace("-", "_") for flag in OPTIONS}
+    query: list[tuple[str, str]] = [("tag", tag) for tag in arguments.tag]
+    query += [(name, value) for name in names.values() if (value := getattr(arguments, name)) is not None]
+    headers = {"Content-Type": "application/json"}
+    if arguments.idempotency_key is not None:
+        if not arguments.idempotency_key.isascii() or not arguments.idempotency_key.isprintable():
+            raise CommandError("an idempotency key has 1 to 255 visible ASCII characters")
+        headers["Idempotency-Key"] = arguments.idempotency_key
+    body = sys.stdin.buffer.read() if arguments.args == "-" else arguments.args.encode("utf-8", "surrogateescape")
+    answer = await api.call("POST", f"/tasks/{arguments.kind}", params=query, content=body, headers=headers)
+    task_id = answer.json()["task_id"]
+    if not arguments.wait:
+        _print(answer, arguments, task_id)
+        return 0
+    if not arguments.json:
+        print(task_id, flush=True)
+    while True:
+        answer = await api.call("GET", f"/tasks/{task_id}", wait=30, params={"wait": "30"})
+        task = answer.json()
+        if (code := watch.OUTCOMES.get(task["status"])) is not None:
+            break
+    _print(answer, arguments, show.outcome)
+    return code

@@ -1,0 +1,126 @@
+"""Documents of the API as people read them: rich on a terminal, plain lines elsewhere. Texts of tasks never steer the
+terminal: control characters are shown as escapes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from quart_app.logs import escape
+
+WIDE: Final = 10_000  # columns where there is no terminal: nothing is cut
+COLOURS: Final = {"completed": "green", "failed": "red", "cancelled": "yellow", "processing": "cyan"}
+FIELDS: Final = (
+    "kind", "queue", "status", "priority", "attempt", "max_attempts", "crashes", "created_at", "run_at", "started_at",
+    "completed_at", "waiting_for", "owner",
+)  # fmt: skip
+
+
+def tasks(rows: Sequence[Mapping[str, Any]]) -> None:
+    _table(
+        ("id", "kind", "queue", "status", "attempt", "created", ""),
+        [
+            (
+                row["task_id"],
+                row["kind"],
+                row["queue"],
+                row["status"],
+                f"{row['attempt']}/{row['max_attempts']}",
+                row["created_at"][:19].replace("T", " "),
+                _remark(row),
+            )
+            for row in rows
+        ],
+    )
+
+
+def keys(document: Mapping[str, Any]) -> None:
+    _table(
+        ("name", "scopes", "created", "revoked", "source"),
+        [
+            (
+                one["name"],
+                " ".join(one["scopes"]),
+                one.get("created_at") or "",
+                one.get("revoked_at") or "",
+                one.get("source") or "",
+            )
+            for one in document["keys"]
+        ],
+    )
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = sys.stdout.isatty()
+    table = Table(box=box.SIMPLE_HEAD if terminal else None, pad_edge=False)
+    for number, header in enumerate(headers):
+        # Ids are for copying: the last column, which says the least, gives way first.
+        table.add_column(
+            header, no_wrap=True, overflow="ellipsis", min_width=36 if number == 0 and header == "id" else None
+        )
+    for row in rows:
+        table.add_row(*(Text(escape(cell), style=COLOURS.get(cell, "")) for cell in row))
+    Console(width=None if terminal else WIDE, highlight=False).print(table)
+
+
+def _remark(row: Mapping[str, Any]) -> str:
+    """What is worth knowing about it: its error, what it waits for, how far it is."""
+    if row["error"] is not None and row["status"] != "completed":
+        return f"{row['error']['type']}: {row['error']['message']}"
+    if row["waiting_for"]:
+        return f"waits for {row['waiting_for']}"
+    return progress(row["progress"]) if row["progress"] is not None else ""
+
+
+def progress(state: Mapping[str, Any]) -> str:
+    """`2/5 bread is ready`."""
+    done, total = state.get("done"), state.get("total")
+    amount = "" if done is None else f"{done}" if total is None else f"{done}/{total}"
+    return " ".join(part for part in (amount, state.get("message") or "") if part)
+
+
+def task(row: Mapping[str, Any]) -> str:
+    lines = [f"task          {row['task_id']}"]
+    lines += [f"{name:<13} {escape(str(row[name]))}" for name in FIELDS if row.get(name) is not None]
+    if row["tags"]:
+        lines.append(f"{'tags':<13} {escape(', '.join(row['tags']))}")
+    if row["progress"] is not None:
+        lines.append(f"{'progress':<13} {escape(progress(row['progress']))}")
+    lines.append(f"{'args':<13} {_json(row['args'])}")
+    if row["error"] is not None:
+        lines.append(f"{'error':<13} {escape(row['error']['type'] + ': ' + row['error']['message'])}")
+    if row["status"] == "completed":
+        lines.append(f"{'result':<13} {_json(row['result'])}")
+    return "\n".join(lines)
+
+
+def outcome(row: Mapping[str, Any]) -> str:
+    """The one line that says how a task ended."""
+    if row["status"] == "completed":
+        return f"completed: {_json(row['result'])}"
+    if row["error"] is not None:
+        return escape(f"{row['status']}: {row['error']['type']}: {row['error']['message']}")
+    return str(row["status"])
+
+
+def status(document: Mapping[str, Any]) -> str:
+    state = document["status"]
+    head = f"{state}: no server runs" if state == "idle" else f"{state}, process {document['worker_info']['pid']}"
+    lines = [f"{head}, up {document['uptime_seconds']:g} s, quart_app {document['versions']['quart_app']}"]
+    lines.append(", ".join(f"{n} {name}" for name, n in document["tasks"].items()))
+    slots = document["slots"]
+    lines.append(f"{document['waiting']} waiting, {slots['running']} of {slots['total']} slots in use")
+    for name, queue in document["queues"].items():
+        lines.append(f"queue {escape(name)}: " + ", ".join(f"{n} {what}" for what, n in queue.items()))
+    return "\n".join(lines)
+
+
+def _json(value: Any) -> str:
+    return escape(json.dumps(value, ensure_ascii=False))
