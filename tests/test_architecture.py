@@ -46,7 +46,7 @@ ROOMS: dict[str, set[str]] = {
     "asgi": {"core", "app", "logs"},
     "server": {"core", "app", "logs"},
     # Over HTTP, or in this process through the app; and what needs no server goes to the store's own files.
-    "cli": {"core", "app", "control", "logs", "runtime", "server", "store.audit", "store.backup", ""},
+    "cli": {"core", "app", "control", "logs", "runtime", "server", "store.audit", "store.backup", "store.lock", ""},
     "__main__": {"cli"},
     "": {"runner.__init__", "app"},
 }

@@ -16,6 +16,7 @@ from quart_app.cli.errors import CommandError, Held, NoAnswer, Refused
 from quart_app.core.errors import StoreBusy
 from quart_app.logs import escape
 from quart_app.settings import Settings
+from quart_app.store import lock
 
 PATIENCE: Final = 5.0  # seconds for a server that starts or stops: it holds the database and has no socket
 SLOW: Final = 15.0  # seconds for an answer, beside what the request itself asks to wait
@@ -23,16 +24,19 @@ BASE: Final = "http://localhost"
 
 
 class Api:
-    """The HTTP API; `offline`: in this process, where nothing runs."""
+    """The HTTP API; `offline`: in this process, where nothing runs. `held`: what to say of a server that hangs."""
 
-    def __init__(self, client: httpx.AsyncClient, where: str, offline: bool = False) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, where: str, offline: bool = False, held: CommandError | None = None
+    ) -> None:
         self.client = client
         self.offline = offline
         self._where = where
+        self._held = held
 
     async def call(self, method: str, path: str, wait: float = 0, **more: Any) -> httpx.Response:
         """The answer, when it is a good one. `wait`: how long the request asks the server to wait. Raises Refused,
-        NoAnswer."""
+        NoAnswer, Held."""
         try:
             answer = await self.client.request(method, path, timeout=SLOW + wait, **more)
         except httpx.HTTPError as error:
@@ -45,7 +49,9 @@ class Api:
         if answer.status_code >= 400:
             raise Refused(_problem(answer), answer.status_code)
 
-    def no_answer(self, error: httpx.HTTPError) -> NoAnswer:
+    def no_answer(self, error: httpx.HTTPError) -> CommandError:
+        if isinstance(error, httpx.TimeoutException) and self._held is not None:
+            return self._held
         return NoAnswer(escape(f"{self._where} does not answer ({str(error) or type(error).__name__})"))
 
 
@@ -116,7 +122,7 @@ async def _socket(settings: Settings, stack: contextlib.AsyncExitStack) -> Api |
     writer.close()
     transport = httpx.AsyncHTTPTransport(uds=path)
     client = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=BASE))
-    return Api(client, f"the server of {settings.data_path}")
+    return Api(client, f"the server of {settings.data_path}", held=_held(settings))
 
 
 async def _offline(settings: Settings, stack: contextlib.AsyncExitStack, ends: float) -> Api | None:
@@ -126,12 +132,17 @@ async def _offline(settings: Settings, stack: contextlib.AsyncExitStack, ends: f
 
     try:
         app = await stack.enter_async_context(idle_app(settings))
-    except StoreBusy as error:
+    except StoreBusy:
         if time.monotonic() < ends:
             return None
-        holder = str(error).partition(" already serves ")[0]
-        message = f"{holder} holds {settings.database_path} and does not answer at {settings.data_path / control.NAME}"
-        raise Held(message) from None
+        raise _held(settings) from None
     transport = httpx.ASGITransport(control.operator(app), raise_app_exceptions=False)
     client = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=BASE))
     return Api(client, "the app", offline=True)
+
+
+def _held(settings: Settings) -> Held:
+    from quart_app import control
+
+    who = lock.holder(settings.database_path)
+    return Held(f"{who} holds {settings.database_path} and does not answer at {settings.data_path / control.NAME}")

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from quart_app.cli import show
-from quart_app.cli.errors import NoAnswer, Refused
+from quart_app.cli.errors import Held, NoAnswer, Refused
 from quart_app.cli.events import events
 from quart_app.cli.reach import Api, over_socket, over_url, reach, task_path
 from quart_app.logs import escape
@@ -67,10 +67,10 @@ class _Watch:
 
     async def to_end(self, api: Api) -> int | None:
         """The exit code, or None when the server went away (or none runs) before the end. Raises Refused; and
-        NoAnswer when there never was a server."""
+        NoAnswer or Held when there never was an answer."""
         try:
             return await self._show(api)
-        except NoAnswer:
+        except (NoAnswer, Held):
             if not self._begun:
                 raise
         except Refused as error:

@@ -23,7 +23,7 @@ class Holder(msgspec.Struct):
 
 class FileLock:
     def __init__(self, database: Path) -> None:
-        self._path = database.with_name(database.name + ".lock")
+        self._path = _path(database)
         self._descriptor = -1
 
     def acquire(self) -> None:
@@ -35,9 +35,8 @@ class FileLock:
         try:
             _lock(descriptor)
         except OSError:
-            holder = _read(descriptor)
+            who = _name(descriptor)
             os.close(descriptor)
-            who = f"process {holder.pid}" if holder is not None else "another process"
             database = self._path.with_suffix("")
             raise StoreBusy(f"{who} already serves {database}; stop it first, or set QUART_APP_DATA_DIR") from None
         os.ftruncate(descriptor, 0)
@@ -49,6 +48,27 @@ class FileLock:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def holder(database: Path) -> str:
+    """`process 1234`: who holds the lock, or held it last."""
+    try:
+        descriptor = os.open(_path(database), os.O_RDONLY)
+    except OSError:
+        return "another process"
+    try:
+        return _name(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _path(database: Path) -> Path:
+    return database.with_name(database.name + ".lock")
+
+
+def _name(descriptor: int) -> str:
+    found = _read(descriptor)
+    return f"process {found.pid}" if found is not None else "another process"
 
 
 def _read(descriptor: int) -> Holder | None:

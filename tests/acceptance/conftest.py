@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
+from quart_app import cli
 from tests.acceptance.harness import Server
 
 MakeServer = Callable[..., Server]
+Command = Callable[..., CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -44,3 +50,22 @@ def journal(tmp_path: Path) -> Path:
 def flag(tmp_path: Path) -> Path:
     """Once it exists, waiting tasks may end."""
     return tmp_path / "flag"
+
+
+@pytest.fixture
+def command(server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """`command("tasks", "list")`: what `server.command` does, in this process, which is ten times as fast."""
+    for name in [name for name in os.environ if name.startswith("QUART_APP_")]:
+        monkeypatch.delenv(name)
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(server.folder)
+
+    def run(*arguments: str, stdin: str = "") -> CompletedProcess[str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(arguments))
+        assert isinstance(ended.value.code, int)
+        return CompletedProcess(arguments, ended.value.code, *capsys.readouterr())
+
+    return run

@@ -79,10 +79,10 @@ class Server:
         self.lives = 0
         self.prefix: list[str] = []  # a command that runs the interpreter
         given = {"drain_seconds": 1, "tasks": HOSTILE, "data_dir": self.data, "simulated_error_rate": 0, **settings}
-        self._environment = {name: text for name, text in os.environ.items() if not name.startswith("QUART_APP_")}
-        self._environment |= {f"QUART_APP_{name.upper()}": str(value) for name, value in given.items()}
-        self._environment["PYTHONPATH"] = str(ROOT)
-        self._environment["NO_PROXY"] = "*"
+        self.environment = {name: text for name, text in os.environ.items() if not name.startswith("QUART_APP_")}
+        self.environment |= {f"QUART_APP_{name.upper()}": str(value) for name, value in given.items()}
+        self.environment["PYTHONPATH"] = str(ROOT)
+        self.environment["NO_PROXY"] = "*"
 
     # --- life and death
 
@@ -106,13 +106,25 @@ class Server:
             self.process = subprocess.Popen(
                 [*self.prefix, sys.executable, *arguments],
                 cwd=self.folder,
-                env=self._environment,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
             )
         return self
+
+    def command(self, *arguments: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m quart_app ARGUMENTS` with this server's settings to its end; `environ` replaces some."""
+        return subprocess.run(
+            [sys.executable, "-m", "quart_app", *arguments],
+            cwd=self.folder,
+            env={**self.environment, **environ},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE * 2,
+        )
 
     def wait_ready(self, deadline: float = DEADLINE) -> Server:
         until(self._is_ready, f"readiness; stderr says: {self.stderr}", deadline)

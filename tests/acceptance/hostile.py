@@ -43,6 +43,17 @@ async def steps(ctx: TaskContext, path: str, count: int = 5, pause: float = 0.1)
     ]
 
 
+@task("gated")
+async def gated(ctx: TaskContext, path: str, flag: str) -> list[int]:
+    """Three steps, a gate, three steps."""
+    done = []
+    for number in range(1, 7):
+        while number == 4 and not exists(flag):  # noqa: ASYNC110 - it is another process that sets the flag
+            await asyncio.sleep(0.02)
+        done.append(await ctx.step(f"s{number}", work, path, ctx.task_id, ctx.attempt, number, 0))
+    return done
+
+
 @task("quick")
 async def quick(x: Any = None) -> Any:
     return x
