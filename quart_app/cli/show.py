@@ -3,14 +3,18 @@ terminal: control characters are shown as escapes."""
 
 from __future__ import annotations
 
+import datetime
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from quart_app.clock import SystemClock
 from quart_app.logs import escape
 
 WIDE: Final = 10_000  # columns where there is no terminal: nothing is cut
+GAP: Final = 2
+FIXED: Final = ("id", "status", "tries", "age")
 COLOURS: Final = {"completed": "green", "failed": "red", "cancelled": "yellow", "processing": "cyan"}
 FIELDS: Final = (
     "kind", "queue", "status", "priority", "attempt", "max_attempts", "crashes", "created_at", "run_at", "started_at",
@@ -20,7 +24,7 @@ FIELDS: Final = (
 
 def tasks(rows: Sequence[Mapping[str, Any]]) -> None:
     _table(
-        ("id", "kind", "queue", "status", "attempt", "created", ""),
+        ("id", "kind", "queue", "status", "tries", "age", ""),
         [
             (
                 row["task_id"],
@@ -28,7 +32,7 @@ def tasks(rows: Sequence[Mapping[str, Any]]) -> None:
                 row["queue"],
                 row["status"],
                 f"{row['attempt']}/{row['max_attempts']}",
-                row["created_at"][:19].replace("T", " "),
+                _age(row["created_at"]),
                 _remark(row),
             )
             for row in rows
@@ -53,21 +57,37 @@ def keys(document: Mapping[str, Any]) -> None:
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    terminal = sys.stdout.isatty()
-    table = Table(box=box.SIMPLE_HEAD if terminal else None, pad_edge=False)
-    for number, header in enumerate(headers):
-        # Ids are for copying: the last column, which says the least, gives way first.
-        table.add_column(
-            header, no_wrap=True, overflow="ellipsis", min_width=36 if number == 0 and header == "id" else None
-        )
-    for row in rows:
-        table.add_row(*(Text(escape(cell), style=COLOURS.get(cell, "")) for cell in row))
-    Console(width=None if terminal else WIDE, highlight=False).print(table)
+    shown = [[escape(cell) for cell in row] for row in rows]
+    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    table = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold")
+    for header, width in zip(headers, _widths(headers, shown, console.width), strict=True):
+        table.add_column(header, no_wrap=True, overflow="ellipsis", width=width)
+    for row in shown:
+        table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
+    console.print(table)
+
+
+def _widths(headers: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> list[int]:
+    """Of each column. Where there is little room, names and remarks give way: ids are for copying."""
+    widths = [max(len(cell) for cell in column) for column in zip(headers, *rows, strict=True)]
+    flexible = sorted((n for n, header in enumerate(headers) if header not in FIXED), key=widths.__getitem__)
+    left = room - GAP * len(headers) - sum(widths) + sum(widths[number] for number in flexible)
+    for place, number in enumerate(flexible):
+        widths[number] = min(widths[number], max(left // (len(flexible) - place), 1))
+        left -= widths[number]
+    return widths
+
+
+def _age(created_at: str) -> str:
+    seconds = SystemClock().now() // 1000 - int(datetime.datetime.fromisoformat(created_at).timestamp())
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{max(seconds, 0)}s"
 
 
 def _remark(row: Mapping[str, Any]) -> str:

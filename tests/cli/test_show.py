@@ -1,0 +1,91 @@
+"""What people see of the API's documents."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from typing import Any
+
+import pytest
+
+from quart_app.cli import show
+from quart_app.cli.watch import line
+
+NASTY = "\x1b[31m [bold]x[/bold]\r\n"
+
+
+def a_task(**changes: Any) -> dict[str, Any]:
+    created = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=2, minutes=5)
+    return {
+        "task_id": "01a1fc91-bf65-7cf5-9e74-aba76276041c",
+        "kind": "a-kind-with-a-long-name-of-its-own",
+        "queue": "default",
+        "status": "processing",
+        "attempt": 1,
+        "max_attempts": 12,
+        "created_at": created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "progress": {"done": 2, "total": 5, "percent": 40.0, "message": "bread is ready"},
+        "error": None,
+        "waiting_for": None,
+        "tags": [],
+        "args": {},
+        "result": None,
+    } | changes
+
+
+ERROR = {"type": "ValueError", "message": NASTY, "attempt": 1, "retryable": True}
+
+
+def test_on_a_narrow_terminal_the_ids_and_statuses_stay_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")  # 80 columns, as far as rich can tell
+    show.tasks([a_task(), a_task(status="completed", error=ERROR)])
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split()[0] == "id"
+    assert all(len(row) <= 80 for row in rows)
+    assert all(a_task()["task_id"] in row and " 2h " in row for row in rows)
+    assert " processing " in rows[0]
+    assert " completed " in rows[1]
+
+
+def test_on_a_pipe_nothing_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    show.tasks([a_task(), a_task(status="failed", error=ERROR)])
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert "a-kind-with-a-long-name-of-its-own" in rows[0]
+    assert "2/5 bread is ready" in rows[0]
+    assert rows[1].rstrip().endswith(r"ValueError: \x1b[31m [bold]x[/bold]\r\n")
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        ({"done": 2, "total": 5, "message": "m"}, "2/5 m"),
+        ({"done": 0, "total": None, "message": None}, "0"),
+        ({"done": None, "total": 9, "message": "m"}, "m"),
+        ({"done": None, "total": None, "message": None}, ""),
+    ],
+)
+def test_progress_is_short(state: dict[str, Any], text: str) -> None:
+    assert show.progress(state) == text
+
+
+def test_the_outcome_is_one_line_whatever_it_says() -> None:
+    assert show.outcome(a_task(status="completed", result={"a": "\u2028é"})) == r'completed: {"a": "\u2028é"}'
+    assert show.outcome(a_task(status="failed", error=ERROR)) == r"failed: ValueError: \x1b[31m [bold]x[/bold]\r\n"
+    assert show.outcome(a_task(status="cancelled")) == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("event", "data", "text"),
+    [
+        ("status", {}, "status    processing (claim, attempt 1)"),
+        ("step", {"name": NASTY}, r"step      \x1b[31m [bold]x[/bold]\r\n"),
+        ("progress", {"done": 1, "total": 2, "message": "m"}, "progress  1/2 m"),
+        ("log", {"message": "m", "fields": {"n": 1, "t": "a\nb"}}, r"log       m n=1 t='a\nb'"),
+    ],
+)
+def test_an_event_is_one_line(event: str, data: dict[str, Any], text: str) -> None:
+    told = {"at": "2026-01-31T12:30:01.000Z", "status": "processing", "cause": "claim", "attempt": 1}
+    assert line({**told, "event": event, "data": data}) == f"12:30:01 {text}"
