@@ -79,7 +79,9 @@ def _keys(parser: argparse.ArgumentParser, reach: argparse.ArgumentParser) -> No
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     added = actions.add_parser("add", parents=[reach], help="make a key and print it, once")
     added.add_argument("name", metavar="NAME")
-    added.add_argument("--scopes", default="read,write", help="of read, write, admin (default: read,write)")
+    added.add_argument(
+        "--scopes", metavar="LIST", default="read,write", help="of read,write,admin (default: read,write)"
+    )
     actions.add_parser("list", parents=[reach], help="names and scopes")
     actions.add_parser("revoke", parents=[reach], help="refuse a key from now on").add_argument("name", metavar="NAME")
 

@@ -93,13 +93,15 @@ async def reach(settings: Settings, url: str | None, key: str | None) -> AsyncIt
 
 @contextlib.asynccontextmanager
 async def over_url(url: str, key: str) -> AsyncIterator[Api]:
+    if not re.fullmatch(r"[\x21-\x7e]*", key):
+        raise CommandError("a key has only visible ASCII characters")  # and is shown in no message
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         client = httpx.AsyncClient(base_url=url, headers=headers)
         if client.base_url.scheme not in ("http", "https") or not client.base_url.host:
             raise ValueError("it must begin with http:// or https:// and name a host")
-    except (httpx.InvalidURL, ValueError) as error:  # ValueError: a key that no header can carry, too
-        raise CommandError(escape(f"cannot use --url or --key: {error}")) from None
+    except (httpx.InvalidURL, ValueError) as error:
+        raise CommandError(escape(f"cannot use --url: {error}")) from None
     async with client:
         yield Api(client, url)
 
