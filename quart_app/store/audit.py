@@ -45,7 +45,7 @@ def audit(path: Path) -> Report:
     """Raises StoreBroken when the database cannot be read at all, ConfigError when it is not ours or not of this
     version."""
     migrations = migrate.find("sqlite")
-    if migrate.check(path, migrations):
+    if migrate.check(path, migrations, only_read=True):
         raise StoreBroken(f"there is no database at {path}")
     with contextlib.closing(_Reader(path)) as reader:
         if reader.version < max(one.version for one in migrations):

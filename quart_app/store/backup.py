@@ -25,7 +25,7 @@ def backup(database: Path, target: Path, force: bool = False) -> int:
 
     Raises FileExistsError without `force`, OSError when `target` cannot be written, StoreBroken, ConfigError.
     """
-    if migrate.check(database, migrate.find("sqlite")):
+    if migrate.check(database, migrate.find("sqlite"), only_read=True):
         raise StoreBroken(f"there is no database at {database}")
     target = target.resolve()
     if target.exists():
@@ -71,7 +71,7 @@ def _check_source(database: Path, source: Path) -> None:
     if database.exists() and not database.is_file():
         raise ConfigError(f"{database} is not a regular file")
     try:
-        migrate.check(source, migrate.find("sqlite"))
+        migrate.check(source, migrate.find("sqlite"), only_read=True)
     except StoreBroken as error:
         raise StoreBroken(str(error).partition(";")[0]) from error  # without its advice to restore
 

@@ -47,9 +47,10 @@ def find(dialect: str) -> list[Migration]:
     raise ConfigError(f"no migrations for {dialect} are installed with quart_app")
 
 
-def check(path: Path, migrations: list[Migration]) -> bool:
+def check(path: Path, migrations: list[Migration], only_read: bool = False) -> bool:
     """Look at a database file without changing a byte of it; True when it is new (absent or empty). The pages of a
-    large one are not looked at.
+    large one are not looked at. `only_read`: for a look or a copy, perhaps beside the server that writes it: whether
+    it can be written, and is sound, is not asked.
 
     Raises StoreBroken (unreadable, damaged) or ConfigError (a directory, another program's, newer, or edited
     migrations).
@@ -61,15 +62,16 @@ def check(path: Path, migrations: list[Migration]) -> bool:
             return True
         if not path.is_file():
             raise StoreBroken(f"{path} is not a regular file")
-        if not os.access(path, os.W_OK):  # SQLite opens one without a word, and fails at the first task
-            raise StoreBroken(f"cannot write {path}: the file is read-only")
-        integrity.check_log(path)
+        if not only_read:
+            if not os.access(path, os.W_OK):  # SQLite opens one without a word, and fails at the first task
+                raise StoreBroken(f"cannot write {path}: the file is read-only")
+            integrity.check_log(path)
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     except (OSError, sqlite3.Error) as error:
         raise StoreBroken(f"cannot read {path}: {error}") from error
     try:
         new = _check_contents(connection, path, migrations)
-        if path.stat().st_size <= integrity.AT_ONCE_BYTES:
+        if not only_read and path.stat().st_size <= integrity.AT_ONCE_BYTES:
             integrity.check_pages(connection, path)
         return new
     except sqlite3.Error as error:
