@@ -1,4 +1,4 @@
-"""The store of the API keys; SQL is in `<dialect>.sql`."""
+"""The store of the API keys; SQL is in `<dialect>_keys.sql`."""
 
 from __future__ import annotations
 

@@ -23,15 +23,16 @@ class Statement(msgspec.Struct, frozen=True):
 
 
 def load(dialect: str) -> dict[str, Statement]:
-    """All statements of `<dialect>.sql` by name, in the order of the file."""
-    source = resources.files("quart_app.store").joinpath(f"{dialect}.sql").read_text("utf-8")
-    pieces = _NAME.split(source)[1:]
-    texts = {
-        name: _COMMENT.sub("", body).strip().removesuffix(";")
-        for name, body in zip(pieces[::2], pieces[1::2], strict=True)
-    }
-    if len(texts) * 2 != len(pieces):
-        raise ValueError(f"{dialect}.sql: a statement name stands twice")
+    """All statements of `<dialect>.sql`, then those of each `<dialect>_<subject>.sql`, by name, in order."""
+    room = resources.files("quart_app.store")
+    subjects = sorted(one.name for one in room.iterdir() if re.fullmatch(rf"{dialect}_[a-z]+\.sql", one.name))
+    texts: dict[str, str] = {}
+    for file in (f"{dialect}.sql", *subjects):
+        pieces = _NAME.split(room.joinpath(file).read_text("utf-8"))[1:]
+        for name, body in zip(pieces[::2], pieces[1::2], strict=True):
+            if name in texts:
+                raise ValueError(f"{file}: a statement of the name {name} stands already")
+            texts[name] = _COMMENT.sub("", body).strip().removesuffix(";")
     return {
         name: Statement(name, _INCLUDE.sub(lambda m: texts[m[1]], text), order, ":rows" in text)
         for order, (name, text) in enumerate(texts.items())
