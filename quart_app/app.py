@@ -32,6 +32,8 @@ from quart_app.web.keys import KeyViews
 from quart_app.web.metrics import MetricsViews
 from quart_app.web.proxies import TrustedProxies
 from quart_app.web.site import Site
+from quart_app.web.sockets import SocketViews
+from quart_app.web.streams import StreamViews
 from quart_app.web.tasks import TaskViews
 
 
@@ -104,6 +106,8 @@ class QuartTasks:
             gate.stand_before(app)
         views_of_ours = (
             TaskViews(self.door),
+            StreamViews(self.door),
+            SocketViews(self.door),
             HealthViews(self.door),
             KeyViews(self.door),
             MetricsViews(self.door, self._metrics, lambda: self._watch.lag),

@@ -21,10 +21,12 @@ from quart_app.runner.processes import Processes
 from quart_app.runner.registry import Registry, TaskKind, load_module
 from quart_app.runner.runner import STOP_GRACE, Runner
 from quart_app.service import TaskService
+from quart_app.services.feed import Feed
 from quart_app.services.loop import Loop
 from quart_app.services.poller import Poller
 from quart_app.services.pruner import Pruner
 from quart_app.services.rescuer import CHUNK, Rescuer
+from quart_app.services.streams import INTERVAL, Streams
 from quart_app.settings import Settings
 from quart_app.store import migrate
 from quart_app.store.backup import sync_folder
@@ -162,10 +164,17 @@ class Runtime:
         self._poller = Poller(self.store, self._on_end)
         self._rescuer = Rescuer(self.store, self.clock, settings.max_crashes, self._on_end)
         pruner = Pruner(self.store, settings.retention_seconds, settings.retention_rows)
+        self.feed = Feed(self.store)
+        self.streams = Streams(settings.max_streams, self.clock)
+        self._feed_loop = Loop("feed", self.feed.run_once, self.clock, interval=15.0)
+        self.feed.ring = self._feed_loop.ring
+        self._db.on_commit = self._committed
         self._poll_loop = Loop("poller", self._poller.run_once, self.clock, interval=1.0)
         self._loops = [
             self._poll_loop,
             Loop("pruner", pruner.run_once, self.clock, interval=10.0),
+            self._feed_loop,
+            Loop("stream-sweeper", self.streams.run_once, self.clock, interval=INTERVAL),
             Loop("store-watch", self._watch_store, self.clock, interval=1.0),
         ]
         for kind in self.registry:
@@ -212,6 +221,8 @@ class Runtime:
             self._drain_ends = self.clock.monotonic() + self.settings.drain_seconds
             self.service.stop_accepting()
             self.dispatcher.halt()
+            self.feed.stop()
+            self._keep(self.streams.end())
             self._keep(self._end_drain())
 
     async def _end_drain(self) -> None:
@@ -238,6 +249,10 @@ class Runtime:
         self._lock.release()
 
     # --- doorbells of the store
+
+    def _committed(self) -> None:
+        if self.feed.watched:
+            self._feed_loop.ring()
 
     def task_ready(self, queue: str, suspect: bool = False) -> None:
         self.dispatcher.ring(queue, suspect)

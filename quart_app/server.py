@@ -18,6 +18,9 @@ from quart_app.app import create_app
 from quart_app.core.errors import ConfigError
 from quart_app.settings import Settings
 
+if sys.platform != "win32":
+    import resource
+
 log = logging.getLogger("quart_app")
 
 DEFAULT_BIND = "127.0.0.1:8000"
@@ -26,6 +29,7 @@ DEFAULT_BIND = "127.0.0.1:8000"
 def run(settings: Settings, bind: str | None, config_file: str | None) -> None:
     """Serve until a signal. Raises StartupError; ends the process with the exit codes of the README."""
     config = _config(settings, bind, config_file)
+    _raise_descriptor_limit()
     logs.setup(settings)
     listening = (*config.bind, *config.insecure_bind, *config.quic_bind)
     app = create_app(settings, True, [address for address in listening if not _is_loopback(address)])
@@ -40,6 +44,16 @@ def run(settings: Settings, bind: str | None, config_file: str | None) -> None:
                 if serving.done():
                     raise
                 log.error("a task's code raised %s outside of its handler; the server goes on", type(error).__name__)
+
+
+def _raise_descriptor_limit() -> None:
+    """Each stream is an open descriptor, and 2,000 of them are more than most systems allow a process at first."""
+    if sys.platform != "win32":
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError) as error:  # macOS has a hard limit that it does not grant
+            log.debug("the limit of open files stays at %d: %s", soft, error)
 
 
 async def _serve(app: Any, config: Config) -> None:

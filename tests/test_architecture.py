@@ -58,12 +58,15 @@ FOR_ANNOTATIONS: dict[str, set[str]] = {
     "web.docs": {"runner.registry"},
     "web.openapi.document": {"runner.registry"},
     "web.metrics": {"runtime"},
+    "web.streams": {"services"},
+    "web.sockets": {"services"},
 }
 
 # A library of the world -> the only places that may know it.
 DRIVERS: dict[str, set[str]] = {
     "quart": {"app", "web"},
-    "hypercorn": {"server", "control"},
+    "hypercorn": {"server", "control", "web.no_deflate"},
+    "wsproto": {"web.no_deflate"},
     "aiosqlite": {"store.sqlite"},
     "sqlite3": {"store"},
     "aiosmtplib": {"tasks.send_email"},

@@ -94,7 +94,7 @@ def test_env_example_has_every_setting_and_can_be_used_as_it_is(tmp_path: Path) 
 def routes(tmp_path: Path) -> set[str]:
     app = create_app(settings.Settings(data_dir=str(tmp_path)))
     return {
-        f"{method} {_anonymous(rule.rule)}"
+        f"{'WS' if rule.websocket else method} {_anonymous(rule.rule)}"
         for rule in app.url_map.iter_rules()
         if rule.endpoint != "static"
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}

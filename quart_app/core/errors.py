@@ -85,6 +85,10 @@ class QueueFull(QuartAppError):
     """As many tasks as allowed are due and waiting (503)."""
 
 
+class TooManyStreams(QuartAppError):
+    """As many event streams are open as allowed, in all or for one caller (503)."""
+
+
 class Draining(QuartAppError):
     """The server is stopping or still starting (503)."""
 

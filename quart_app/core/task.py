@@ -161,6 +161,26 @@ class Event(msgspec.Struct, frozen=True):
     data: str | None
 
 
+class FeedEvent(msgspec.Struct):
+    """An event on its way to those who follow it. Its renderings are kept, so that each is made once however many
+    listen: `sse` a frame of text/event-stream, `text` a JSON text."""
+
+    event: Event
+    kind: str = ""
+    owner: str = ""
+    sse: bytes | None = None
+    text: str | None = None
+
+    @property
+    def seq(self) -> int:
+        return self.event.seq
+
+    @property
+    def terminal(self) -> bool:
+        """The task has ended with this event (a rerun may follow)."""
+        return self.event.name == "status" and self.event.status in TERMINAL
+
+
 class StepRecord(msgspec.Struct, frozen=True):
     name: str
     output: str

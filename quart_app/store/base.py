@@ -17,6 +17,7 @@ from quart_app.core.task import (
     Enqueued,
     ErrorRecord,
     Event,
+    FeedEvent,
     NewTask,
     Orphan,
     StepRecord,
@@ -151,6 +152,23 @@ class Store(Protocol):
         ...
 
     async def events(self, task_id: str, after: int, limit: int) -> list[Event]: ...
+
+    async def feed(
+        self,
+        after: int,
+        until: int,
+        limit: int,
+        kind: str | None = None,
+        status: str | None = None,
+        owner: str | None = None,
+    ) -> list[FeedEvent]:
+        """Events of all tasks with after < seq <= until, in their order, which is that of the commits. The walk is
+        over that whole range, so keep it short when a filter is given."""
+        ...
+
+    async def last_event(self) -> int:
+        """The highest seq of an event there is; 0 when there is none."""
+        ...
 
     async def errors(self, task_id: str, limit: int) -> list[ErrorRecord]: ...
 

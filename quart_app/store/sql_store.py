@@ -15,6 +15,7 @@ from quart_app.core.task import (
     Enqueued,
     ErrorRecord,
     Event,
+    FeedEvent,
     NewTask,
     Orphan,
     StepRecord,
@@ -23,12 +24,12 @@ from quart_app.core.task import (
     TaskFilter,
 )
 from quart_app.store.base import CancelAnswer, Listener
+from quart_app.store.calls import INLINE, enqueue_calls, put_error, put_event
 from quart_app.store.listing import listing
 from quart_app.store.sqlite import Database
 from quart_app.store.transaction import Answer, Call
 
 MAX_GETS: Final = 200
-INLINE: Final = 256  # characters of args and results that stay in the task's own row, see the migration
 
 
 class SqlStore:
@@ -43,7 +44,7 @@ class SqlStore:
 
     async def enqueue(self, tasks: Sequence[NewTask]) -> list[Enqueued]:
         keyed = [task for task in tasks if task.idempotency_key is not None]
-        calls = [call for task in tasks for call in _enqueue_calls(task)]
+        calls = [call for task in tasks for call in enqueue_calls(task)]
         finds = [Call("find_keys", task, key=task.id) for task in keyed]
         before = len(calls)
 
@@ -116,7 +117,7 @@ class SqlStore:
     ) -> bool:
         row = {"id": task_id, "fence": fence, "done": done, "total": total, "message": message}
         data = msgspec.json.encode({"done": done, "total": total, "message": message}).decode()
-        calls = [Call("put_progress", row, key=task_id), _event(task_id, fence, "progress", data, now)]
+        calls = [Call("put_progress", row, key=task_id), put_event(task_id, fence, "progress", data, now)]
         return await self._landed(task_id, calls)
 
     async def log(self, task_id: str, fence: int, data: str, now: int) -> bool:
@@ -133,12 +134,12 @@ class SqlStore:
 
     async def retry(self, task_id: str, fence: int, error: TaskError, run_at: int, now: int) -> bool:
         row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at}
-        calls = [Call("retry", row, key=task_id), _error(task_id, fence, error, now)]
+        calls = [Call("retry", row, key=task_id), put_error(task_id, fence, error, now)]
         return await self._landed(task_id, calls, due_at=run_at)
 
     async def fail(self, task_id: str, fence: int, error: TaskError, now: int) -> bool:
         row = {"id": task_id, "fence": fence, "at": now}
-        return await self._landed(task_id, [Call("fail", row, key=task_id), _error(task_id, fence, error, now)])
+        return await self._landed(task_id, [Call("fail", row, key=task_id), put_error(task_id, fence, error, now)])
 
     async def suspend(self, task_id: str, fence: int, waiting_for: str, now: int) -> bool:
         row = {"id": task_id, "fence": fence, "at": now, "waiting_for": waiting_for}
@@ -245,7 +246,7 @@ class SqlStore:
 
     async def crash_out(self, task_id: str, fence: int, error: TaskError, now: int) -> bool:
         row = {"id": task_id, "fence": fence, "at": now}
-        return await self._landed(task_id, [Call("crash_out", row, key=task_id), _error(task_id, fence, error, now)])
+        return await self._landed(task_id, [Call("crash_out", row, key=task_id), put_error(task_id, fence, error, now)])
 
     async def prune(self, now: int, before: int | None, limit: int) -> int:
         calls = [
@@ -302,6 +303,23 @@ class SqlStore:
         params = {"id": task_id, "after": after, "limit": limit}
         return [Event(*row) for row in await self._db.scan(self._db.text("events"), params)]
 
+    async def feed(
+        self,
+        after: int,
+        until: int,
+        limit: int,
+        kind: str | None = None,
+        status: str | None = None,
+        owner: str | None = None,
+    ) -> list[FeedEvent]:
+        params = {"after": after, "until": until, "limit": limit, "kind": kind, "status": status, "owner": owner}
+        rows = await self._db.read(self._db.text("feed"), params)
+        return [FeedEvent(Event(*row[:8]), row[8], row[9]) for row in rows]
+
+    async def last_event(self) -> int:
+        ((seq,),) = await self._db.read(self._db.text("last_event"), {})
+        return int(seq)
+
     async def errors(self, task_id: str, limit: int) -> list[ErrorRecord]:
         rows = await self._db.scan(self._db.text("errors"), {"id": task_id, "limit": limit})
         return [ErrorRecord(*row) for row in rows]
@@ -314,35 +332,7 @@ class SqlStore:
         return self._db.health()
 
 
-def _enqueue_calls(task: NewTask) -> list[Call]:
-    calls = [Call("enqueue", task)]
-    if task.idempotency_key is not None:
-        calls = [Call("reserve_keys", task, params={"now": task.created_at}), Call("enqueue_keyed", task)]
-    if len(task.args) > INLINE:
-        calls.append(Call("put_args", {"id": task.id, "args": task.args}))
-    if task.tags:
-        calls.append(Call("put_tags", {"id": task.id, "tags": task.tags}))
-    return calls
-
-
 def _enqueued(task: NewTask, found: tuple[str, str, str | None] | None) -> Enqueued:
     if found is None or found[0] == task.id:
         return Enqueued(task.id, "pending")
     return Enqueued(found[0], found[2], replayed=True)  # type: ignore[arg-type]
-
-
-def _event(task_id: str, fence: int, name: str, data: str, now: int) -> Call:
-    return Call("put_event", {"id": task_id, "fence": fence, "at": now, "name": name, "data": data})
-
-
-def _error(task_id: str, fence: int, error: TaskError, now: int) -> Call:
-    row = {
-        "id": task_id,
-        "fence": fence,
-        "at": now,
-        "type": error.type,
-        "message": error.message,
-        "retryable": int(error.retryable),
-        "traceback": error.traceback,
-    }
-    return Call("put_error", row)

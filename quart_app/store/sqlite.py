@@ -52,6 +52,7 @@ class Database:
         self._checker: aiosqlite.Connection | None = None
         self._readers: list[aiosqlite.Connection] = []
         self._scanners: list[_Scanner] = []
+        self.on_commit: Callable[[], None] = lambda: None
         self.commits = 0
         self.rows = 0
 
@@ -226,6 +227,7 @@ class Database:
                     log.exception("a doorbell failed")
             if not write.future.done():
                 write.future.set_result(answer)
+        self.on_commit()
 
     def _fail(self, writes: list[Write], error: Exception) -> None:
         if _is_storage_trouble(error):

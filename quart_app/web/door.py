@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from quart import Request, request
+from quart import Request, Websocket, request, websocket
 
 from quart_app.core.errors import Draining
 
@@ -39,6 +39,11 @@ class Door:
     @property
     def keys(self) -> Keys:
         return self.started.keys
+
+
+def this_websocket() -> Websocket:
+    found: Websocket = websocket._get_current_object()  # type: ignore[attr-defined]
+    return found
 
 
 def this_request() -> Request:

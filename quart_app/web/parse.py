@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 from quart import Request
+from quart.wrappers.base import BaseRequestWebsocket
 
 from quart_app.core import codec
 from quart_app.core.errors import InvalidInput
@@ -18,6 +19,7 @@ from quart_app.web.problems import Problem
 
 MAX_SECONDS: Final = 10 * 366 * 86400  # ten years: anything later is a unit mixed up
 _INTEGER: Final = re.compile(r"-?[0-9]{1,9}", re.ASCII)
+_SEQUENCE: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}", re.ASCII)
@@ -46,6 +48,15 @@ def integer(low: int, high: int) -> Reader:
         return int(text)
 
     return Reader(read, {"type": "integer", "minimum": low, "maximum": high})
+
+
+def _one_sequence(name: str, text: str) -> int:
+    if not _SEQUENCE.fullmatch(text):
+        raise InvalidInput(f"{name} must be the number of an event: 1 to 18 digits")
+    return int(text)
+
+
+sequence: Final = Reader(_one_sequence, {"type": "integer", "minimum": 0, "maximum": 10**18 - 1})
 
 
 def seconds(low: float, high: float) -> Reader:
@@ -113,7 +124,7 @@ def _one_tag(name: str, text: str) -> str:
 tag: Final = Reader(_one_tag, {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]{1,100}$"})
 
 
-def query(request: Request, readers: Mapping[str, Reader], repeatable: str = "") -> dict[str, Any]:
+def query(request: BaseRequestWebsocket, readers: Mapping[str, Reader], repeatable: str = "") -> dict[str, Any]:
     """Read the whole query string; unknown and repeated names are errors. `repeatable` collects into a tuple."""
     raw: bytes = request.query_string
     if not raw:

@@ -24,6 +24,7 @@ from quart_app.core.errors import (
     QueueFull,
     StoreUnavailable,
     TaskNotFound,
+    TooManyStreams,
     UnknownKind,
     WrongState,
 )
@@ -44,10 +45,11 @@ _KNOWN: Final[tuple[tuple[type[QuartAppError], int, str, str | None], ...]] = (
     (KeyNotFound, 404, "key-not-found", "Key not found"),
     (KeyConflict, 409, "key-conflict", "Not possible with this key"),
     (QueueFull, 503, "queue-full", "Queue full"),
+    (TooManyStreams, 503, "too-many-streams", "Too many streams"),
     (Draining, 503, "draining", "Server stopping"),
     (StoreUnavailable, 503, "store-unavailable", "Store unavailable"),
 )
-RETRY_AFTER: Final = {"queue-full": "5", "draining": "2", "store-unavailable": "2"}
+RETRY_AFTER: Final = {"queue-full": "5", "too-many-streams": "5", "draining": "2", "store-unavailable": "2"}
 
 
 class Problem(Exception):

@@ -32,6 +32,7 @@ class TrustedProxies:
     def _as_seen_by_the_first_proxy(self, scope: Scope) -> Scope:
         seen = dict(scope)
         if client := self._entry(scope, b"x-forwarded-for"):
+            seen["quart_app.peer"] = scope.get("client")  # the other end of the connection, for who must find it
             seen["client"] = (client, 0)
         proto = self._entry(scope, b"x-forwarded-proto")
         if scheme := _SCHEMES[scope["type"]].get(proto.lower()):

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from quart import Response
 
-from quart_app.core.task import Enqueued, ErrorRecord, Event, StepRecord, Task
+from quart_app.core.task import Enqueued, ErrorRecord, Event, FeedEvent, StepRecord, Task
 
 NULL: Final = msgspec.Raw(b"null")
 _encode: Final = msgspec.json.Encoder().encode
@@ -134,8 +134,26 @@ def history(events: list[Event], steps: list[StepRecord], errors: list[ErrorReco
 
 
 def event(one: Event) -> dict[str, Any]:
+    return {"event": one.name, **_told(one)}
+
+
+def sse(one: FeedEvent) -> bytes:
+    """A frame of text/event-stream (HTML, 9.2.6); JSON text has no line ends."""
+    if one.sse is None:
+        head = f"id: {one.seq}\nevent: {one.event.name}\ndata: "
+        one.sse = b"%b%b\n\n" % (head.encode(), _encode(_told(one.event)))
+    return one.sse
+
+
+def frame(one: FeedEvent) -> str:
+    """A WebSocket message."""
+    if one.text is None:
+        one.text = _encode(event(one.event)).decode()
+    return one.text
+
+
+def _told(one: Event) -> dict[str, Any]:
     return {
-        "event": one.name,
         "task_id": one.task_id,
         "seq": one.seq,
         "at": moment(one.at),

@@ -32,6 +32,10 @@ PARAMS: dict[str, object] = {
     "name": "n",
     "hash": "h",
     "scopes": "read",
+    "until": 9,
+    "kind": "add",
+    "status": "failed",
+    "owner": "ann",
 }
 # Built from parts by `find`, or parts themselves.
 PARTS = ("find", "find_documents", "source_", "when_", "task_columns", "task_joins")

@@ -1,0 +1,49 @@
+"""Closing connections from outside of the server that owns them.
+
+No ASGI server offers a way to abort a connection whose reader has stopped reading, and cancelling the handler leaves
+the unsent bytes, and the descriptor, waiting for that reader. So the socket is found among the process's own
+descriptors by the address of its other end. It is shut down, not closed: the server finds out and forgets it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final
+
+Address = tuple[str, int]
+
+_FOLDERS: Final = (Path("/proc/self/fd"), Path("/dev/fd"))
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: what is unsent at the close is thrown away
+
+
+def cut(peers: Collection[Address | None]) -> int:
+    """End the connections to these addresses; how many there were. Costs some 3 µs for each open descriptor.
+
+    Must run in the event loop's thread: that one owns the sockets, so none is closed, and its number used again, in
+    between. Where the system does not list descriptors (Windows) nothing is cut.
+    """
+    count = 0
+    for number in _descriptors():
+        # The family only sizes the buffer for the address; an IPv6 one has room for both.
+        probe = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 0, fileno=number)
+        try:
+            if probe.getpeername()[:2] in peers:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                probe.shutdown(socket.SHUT_RDWR)
+                count += 1
+        except (OSError, TypeError):  # no socket, or one that has no other end; the address of a Unix socket is a text
+            pass
+        finally:
+            probe.detach()
+    return count
+
+
+def _descriptors() -> list[int]:
+    for folder in _FOLDERS:
+        if folder.is_dir():
+            return [int(name) for name in os.listdir(folder)]  # noqa: PTH208 - the names are wanted, not the paths
+    return []

@@ -1,0 +1,224 @@
+"""One reader of the event log for all who follow it. The rows are the truth: whoever falls behind reads them itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from quart_app.core.task import FeedEvent
+from quart_app.store.base import Store
+
+PAGE: Final = 200  # events of one read
+WINDOW: Final = 1_000  # numbers that one read of the whole log may walk: a filter may rarely match, and others wait
+MAX_BUFFER: Final = 128  # events kept for one tail; past it the tail reads the rows again
+LAST: Final = 2**63 - 1
+
+
+class Feed:
+    """Reads what was committed since the last look and hands it to the tails of that task and of all tasks. With
+    nobody there it does nothing, and a commit costs it one comparison."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._of_task: dict[str, set[Tail]] = {}
+        self._of_all: set[AllTail] = set()
+        self._joining = asyncio.Lock()
+        self._stopped = False
+        self.ring: Callable[[], None] = lambda: None
+        """Asks for a call of `run_once`; set by the runtime."""
+        self.position = -1
+        """The event up to which it has read; -1: nobody follows."""
+
+    @property
+    def watched(self) -> bool:
+        return bool(self._of_task or self._of_all)
+
+    async def run_once(self, now: int) -> float | None:
+        """One read; 0 when there may be more."""
+        if self.position < 0 or not self.watched:
+            self.position = -1
+            return None
+        events = await self._store.feed(self.position, LAST, PAGE)
+        for event in events:
+            for tail in self._of_task.get(event.event.task_id, ()):
+                tail.push(event)
+            for everything in self._of_all:
+                if everything.wants(event):
+                    everything.push(event)
+        if events:
+            self.position = events[-1].seq
+        return 0.0 if len(events) == PAGE else None
+
+    async def follow(self, task_id: str, after: int) -> Tail:
+        """The events of one task after number `after`. The caller closes the tail."""
+        tail = Tail(self, self._store, task_id, after)
+        self._of_task.setdefault(task_id, set()).add(tail)
+        await self._join(tail)
+        return tail
+
+    async def follow_all(self, after: int | None, kind: str | None, status: str | None, owner: str | None) -> AllTail:
+        """The events of all tasks that pass the filters; None: all of them, and with `after` None: from now on."""
+        tail = AllTail(self, self._store, after or 0, kind, status, owner)
+        self._of_all.add(tail)
+        await self._join(tail)
+        if after is None:
+            tail.position = self.position
+        return tail
+
+    async def _join(self, tail: Tail) -> None:
+        """The tail is registered; make sure that the feed reads, and from where. What is committed by now the tail
+        finds in the rows, what comes later is handed to it."""
+        try:
+            async with self._joining:
+                if self.position < 0:
+                    self.position = await self._store.last_event()
+                    self.ring()  # a bell that rang during the read found no position to read from
+        except BaseException:
+            tail.close()
+            raise
+        if self._stopped:
+            tail.stop()
+
+    def leave(self, tail: Tail) -> None:
+        if isinstance(tail, AllTail):
+            self._of_all.discard(tail)
+        elif (tails := self._of_task.get(tail.task_id)) is not None:
+            tails.discard(tail)
+            if not tails:
+                del self._of_task[tail.task_id]
+
+    def stop(self) -> None:
+        """Every tail ends at once, also those to come."""
+        self._stopped = True
+        for tail in [*self._of_all, *(tail for tails in self._of_task.values() for tail in tails)]:
+            tail.stop()
+
+
+class Tail:
+    """One follower of one task. `position` is the number of the last event it was given; `ended` says that the task
+    has ended and everything was told; `stopped` that nothing more will be given."""
+
+    def __init__(self, feed: Feed, store: Store, task_id: str, after: int) -> None:
+        self._feed = feed
+        self._store = store
+        self._buffer: deque[FeedEvent] = deque()
+        self._bell = asyncio.Event()
+        self._behind = True
+        self.task_id = task_id
+        self.position = after
+        self.ended = False
+        self.stopped = False
+
+    def push(self, event: FeedEvent) -> None:
+        """Called by the feed, in the order of the events."""
+        if self._behind:
+            return
+        if len(self._buffer) >= MAX_BUFFER:
+            self._buffer.clear()
+            self._behind = True
+        else:
+            self._buffer.append(event)
+        self._bell.set()
+
+    def stop(self) -> None:
+        self.stopped = True
+        self._bell.set()
+
+    def close(self) -> None:
+        self._feed.leave(self)
+
+    async def next(self, timeout: float) -> list[FeedEvent]:
+        """The next events, oldest first; none when `timeout` seconds are over or nothing more comes."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not self.stopped and not self.ended:
+                    self._bell.clear()
+                    found = await self._catch_up() if self._behind else self._take()
+                    if found:
+                        self.position = found[-1].seq
+                        self.ended = found[-1].terminal and self._is_final()
+                        return found
+                    if not self._behind:
+                        await self._bell.wait()
+        except TimeoutError:
+            pass
+        return []
+
+    async def over(self) -> bool:
+        """Whether nothing more can come, by the rows: the task has ended and all was told, or it is gone."""
+        task = await self._store.get(self.task_id)
+        if task is None:
+            return True
+        if not task.ended:
+            return False
+        if await self._store.events(self.task_id, self.position, 1):
+            self._behind = True  # a bell was lost
+            return False
+        return True
+
+    def _is_final(self) -> bool:
+        """Asked after a terminal event: a rerun may have followed it."""
+        return not self._behind and not (self._buffer and self._buffer[-1].seq > self.position)
+
+    def _take(self) -> list[FeedEvent]:
+        # What came while the rows were read may stand in both.
+        found = [event for event in self._buffer if event.seq > self.position]
+        self._buffer.clear()
+        return found
+
+    async def _catch_up(self) -> list[FeedEvent]:
+        """A page of the rows. From before the read on the feed's events are kept again; the last page joins them."""
+        self._behind = False
+        self._buffer.clear()
+        try:
+            found, more = await self._read()
+        except BaseException:
+            self._behind = True
+            raise
+        self._behind = self._behind or more
+        return found
+
+    async def _read(self) -> tuple[list[FeedEvent], bool]:
+        """Events after `position`, and whether there may be more."""
+        rows = await self._store.events(self.task_id, self.position, PAGE)
+        return [FeedEvent(row) for row in rows], len(rows) == PAGE
+
+
+class AllTail(Tail):
+    """One follower of all tasks, or of those that pass its filters."""
+
+    def __init__(
+        self, feed: Feed, store: Store, after: int, kind: str | None, status: str | None, owner: str | None
+    ) -> None:
+        super().__init__(feed, store, "", after)
+        self._kind = kind
+        self._status = status
+        self._owner = owner
+
+    def wants(self, event: FeedEvent) -> bool:
+        return (
+            (self._kind is None or event.kind == self._kind)
+            and (self._status is None or event.event.status == self._status)
+            and (self._owner is None or event.owner == self._owner)
+        )
+
+    async def over(self) -> bool:
+        """Never. With nothing to tell, what was passed over counts as told, so that nobody walks over it again."""
+        if not self._behind and not self._buffer:
+            self.position = max(self.position, self._feed.position)
+        return False
+
+    def _is_final(self) -> bool:
+        return False
+
+    async def _read(self) -> tuple[list[FeedEvent], bool]:
+        goal = self._feed.position  # what comes after it is handed to this tail
+        while self.position < goal:
+            until = min(self.position + WINDOW, goal)
+            found = await self._store.feed(self.position, until, PAGE, self._kind, self._status, self._owner)
+            if found:
+                return found, found[-1].seq < goal
+            self.position = until
+        return [], False

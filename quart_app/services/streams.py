@@ -1,0 +1,102 @@
+"""The streams that are open: how many there may be, and which of them are cut because nobody reads them.
+
+A reader that has stopped reading holds its connection, and what was written to it, for ever: the server waits for room
+and no time limit of HTTP applies. So each stream notes when it hands something over and when it is asked for more.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import Final
+
+from quart_app.clock import Clock
+from quart_app.core.errors import TooManyStreams
+from quart_app.services.descriptors import Address, cut
+
+log = logging.getLogger("quart_app.services")
+
+MAX_OF_ONE: Final = 500  # streams of one named caller
+STALL: Final = 30.0  # seconds
+INTERVAL: Final = 2.0
+SMALL: Final = 16_384  # bytes that any socket takes at once: a stream that sent no more leaves nothing unsent behind
+GOODBYE: Final = 0.7  # seconds that open streams have to end when the server stops
+
+
+class OpenStream:
+    """One stream; `peer` is the other end of its connection, where that can be told."""
+
+    __slots__ = ("_clock", "caller", "handed_at", "peer", "sent")
+
+    def __init__(self, clock: Clock, caller: str, peer: Address | None) -> None:
+        self._clock = clock
+        self.caller = caller
+        self.peer = peer
+        self.sent = 0
+        self.handed_at: float | None = None
+
+    def hands(self, size: int) -> None:
+        """`size` bytes are on their way to the connection."""
+        self.sent += size
+        self.handed_at = self._clock.monotonic()
+
+    def resumes(self) -> None:
+        """The connection has taken them."""
+        self.handed_at = None
+
+
+class Streams:
+    def __init__(self, limit: int, clock: Clock) -> None:
+        self._limit = limit
+        self._clock = clock
+        self._open: set[OpenStream] = set()
+        self._of_caller: Counter[str] = Counter()
+        self._leaving: dict[Address, float] = {}
+
+    @property
+    def open(self) -> int:
+        return len(self._open)
+
+    def enter(self, caller: str, peer: Address | None) -> OpenStream:
+        """Note a new stream. Raises TooManyStreams."""
+        if len(self._open) >= self._limit:
+            raise TooManyStreams(f"{len(self._open)} streams are open; the limit is {self._limit}")
+        if caller and self._of_caller[caller] >= MAX_OF_ONE:
+            raise TooManyStreams(f"{MAX_OF_ONE} streams are open for {caller}; that is the limit for one caller")
+        stream = OpenStream(self._clock, caller, peer)
+        self._open.add(stream)
+        self._of_caller[caller] += 1
+        if peer is not None:
+            self._leaving.pop(peer, None)
+        return stream
+
+    def leave(self, stream: OpenStream) -> None:
+        """The stream has ended; its connection is closed by now, or will be once everything is sent."""
+        self._open.discard(stream)
+        self._of_caller[stream.caller] -= 1
+        if not self._of_caller[stream.caller]:
+            del self._of_caller[stream.caller]
+        if stream.peer is not None and stream.sent > SMALL:
+            self._leaving[stream.peer] = self._clock.monotonic()
+
+    async def run_once(self, now: int) -> float | None:
+        """Cut the streams that have not taken anything for STALL seconds, and ended ones whose last bytes nobody has
+        taken for as long. One look at the descriptors for all of them."""
+        if self._open or self._leaving:
+            before = self._clock.monotonic() - STALL
+            stalled = {one.peer for one in self._open if one.handed_at is not None and one.handed_at < before}
+            gone = {peer for peer, since in self._leaving.items() if since < before}
+            for peer in gone:
+                del self._leaving[peer]
+            if due := (stalled | gone) - {None}:
+                count = cut(due)
+                if count:
+                    log.info("cut %d streams that nobody reads", count)
+        return None
+
+    async def end(self) -> None:
+        """The server stops: the streams know and end by themselves; cut those that cannot."""
+        while self._open or self._leaving:
+            await self._clock.sleep(GOODBYE)
+            cut({one.peer for one in self._open if one.peer is not None} | self._leaving.keys())
+            self._leaving.clear()

@@ -1,0 +1,38 @@
+"""The calls that several verbs of the store have in common."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from quart_app.core.task import NewTask, TaskError
+from quart_app.store.transaction import Call
+
+INLINE: Final = 256  # characters of args and results that stay in the task's own row, see the migration
+
+
+def enqueue_calls(task: NewTask) -> list[Call]:
+    calls = [Call("enqueue", task)]
+    if task.idempotency_key is not None:
+        calls = [Call("reserve_keys", task, params={"now": task.created_at}), Call("enqueue_keyed", task)]
+    if len(task.args) > INLINE:
+        calls.append(Call("put_args", {"id": task.id, "args": task.args}))
+    if task.tags:
+        calls.append(Call("put_tags", {"id": task.id, "tags": task.tags}))
+    return calls
+
+
+def put_event(task_id: str, fence: int, name: str, data: str, now: int) -> Call:
+    return Call("put_event", {"id": task_id, "fence": fence, "at": now, "name": name, "data": data})
+
+
+def put_error(task_id: str, fence: int, error: TaskError, now: int) -> Call:
+    row = {
+        "id": task_id,
+        "fence": fence,
+        "at": now,
+        "type": error.type,
+        "message": error.message,
+        "retryable": int(error.retryable),
+        "traceback": error.traceback,
+    }
+    return Call("put_error", row)

@@ -1,0 +1,96 @@
+"""The events of one task over a WebSocket: the same rows, one JSON text a message."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from quart import Blueprint, Websocket
+
+from quart_app.core.errors import StoreUnavailable
+from quart_app.web import no_deflate, parse, render
+from quart_app.web.auth import caller
+from quart_app.web.door import Door, this_websocket
+from quart_app.web.streams import AFTER, HEARTBEAT, at_end, enter, life
+
+if TYPE_CHECKING:
+    from quart_app.services.feed import Tail
+    from quart_app.services.streams import OpenStream
+
+MAX_MESSAGES: Final = 50  # a second; there is nothing to say to us, so this is for clients that send pings of their own
+MAX_BYTES: Final = 65_536  # a second
+
+# Close codes: RFC 6455, 7.4.1, and 1012 of the IANA registry.
+ENDED: Final = 1000
+FLOOD: Final = 1008
+COME_BACK: Final = 1012
+
+
+class SocketViews:
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def blueprint(self) -> Blueprint:
+        no_deflate.install()
+        made = Blueprint("quart_app_sockets", __name__)
+        made.add_websocket("/ws/tasks/<task_id>", "of_task", self.of_task)
+        return made
+
+    async def of_task(self, task_id: str) -> None:
+        """What is wrong is said before the handshake, as a problem document."""
+        websocket = this_websocket()
+        after = parse.query(websocket, AFTER).get("after", 0)
+        await self._door.service.get(task_id, caller(websocket).sees)
+        stream = enter(self._door, websocket)
+        tail = await self._door.started.feed.follow(task_id, after)
+        at_end(tail.close)
+        await websocket.accept()
+        budget = _Budget(tail)
+        reader = asyncio.create_task(budget.read(websocket))
+        at_end(reader.cancel)
+        try:
+            code = await _tell(websocket, tail, stream)
+            await websocket.close(FLOOD if budget.exceeded else code)
+        except (OSError, RuntimeError):
+            pass  # the client left meanwhile: uvicorn's word for it
+
+
+async def _tell(websocket: Websocket, tail: Tail, stream: OpenStream) -> int:
+    """Send the events as they come; the code to close with."""
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + life()
+    while not tail.stopped and not tail.ended and (left := ends - loop.time()) > 0:
+        try:
+            events = await tail.next(min(HEARTBEAT, left))
+            if not events and not tail.stopped and await tail.over():
+                return ENDED
+        except StoreUnavailable:
+            return COME_BACK
+        for one in events:
+            text = render.frame(one)
+            stream.hands(len(text))
+            await websocket.send(text)
+            stream.resumes()
+    return ENDED if tail.ended else COME_BACK
+
+
+class _Budget:
+    """Reads and throws away what the client sends, for somebody must: Quart keeps every message that nobody reads.
+    A client that sends more than it may ends its stream."""
+
+    def __init__(self, tail: Tail) -> None:
+        self._tail = tail
+        self.exceeded = False
+
+    async def read(self, websocket: Websocket) -> None:
+        loop = asyncio.get_running_loop()
+        second, messages, size = loop.time(), 0, 0
+        while True:
+            data = await websocket.receive()
+            if loop.time() - second >= 1:
+                second, messages, size = loop.time(), 0, 0
+            messages += 1
+            size += len(data)
+            if (messages > MAX_MESSAGES or size > MAX_BYTES) and not self.exceeded:
+                self.exceeded = True
+                self._tail.stop()
