@@ -65,8 +65,8 @@ FOR_ANNOTATIONS: dict[str, set[str]] = {
 # A library of the world -> the only places that may know it.
 DRIVERS: dict[str, set[str]] = {
     "quart": {"app", "web"},
-    "hypercorn": {"server", "control", "web.no_deflate"},
-    "wsproto": {"web.no_deflate"},
+    "hypercorn": {"server", "control", "web.wire"},
+    "wsproto": {"web.wire"},
     "aiosqlite": {"store.sqlite"},
     "sqlite3": {"store"},
     "aiosmtplib": {"tasks.send_email"},

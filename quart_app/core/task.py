@@ -176,6 +176,11 @@ class FeedEvent(msgspec.Struct):
         return self.event.seq
 
     @property
+    def size(self) -> int:
+        """About what it takes, in bytes."""
+        return 256 + len(self.event.data or "")
+
+    @property
     def terminal(self) -> bool:
         """The task has ended with this event (a rerun may follow)."""
         return self.event.name == "status" and self.event.status in TERMINAL

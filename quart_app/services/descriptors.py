@@ -26,20 +26,25 @@ def cut(peers: Collection[Address | None]) -> int:
     Must run in the event loop's thread: that one owns the sockets, so none is closed, and its number used again, in
     between. Where the system does not list descriptors (Windows) nothing is cut.
     """
-    count = 0
-    for number in _descriptors():
+    return sum(_cut(number, peers) for number in _descriptors())
+
+
+def _cut(number: int, peers: Collection[Address | None]) -> bool:
+    try:
         # The family only sizes the buffer for the address; an IPv6 one has room for both.
         probe = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 0, fileno=number)
-        try:
-            if probe.getpeername()[:2] in peers:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                probe.shutdown(socket.SHUT_RDWR)
-                count += 1
-        except (OSError, TypeError):  # no socket, or one that has no other end; the address of a Unix socket is a text
-            pass
-        finally:
-            probe.detach()
-    return count
+    except OSError:  # a file, or a descriptor that is closed by now
+        return False
+    try:
+        if probe.getpeername()[:2] not in peers:  # of a Unix socket: a text, which never is
+            return False
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        probe.shutdown(socket.SHUT_RDWR)
+        return True
+    except OSError:  # it listens, or the other end is gone already
+        return False
+    finally:
+        probe.detach()
 
 
 def _descriptors() -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Final
 
 from quart_app.core.task import FeedEvent
@@ -12,7 +13,7 @@ from quart_app.store.base import Store
 
 PAGE: Final = 200  # events of one read
 WINDOW: Final = 1_000  # numbers that one read of the whole log may walk: a filter may rarely match, and others wait
-MAX_BUFFER: Final = 128  # events kept for one tail; past it the tail reads the rows again
+ROOM: Final = 32_768  # bytes of events kept for one tail, and handed to it at once: thousands may be stalled
 LAST: Final = 2**63 - 1
 
 
@@ -104,8 +105,10 @@ class Tail:
         self._feed = feed
         self._store = store
         self._buffer: deque[FeedEvent] = deque()
+        self._room = ROOM
         self._bell = asyncio.Event()
         self._behind = True
+        self._terminal = False
         self.task_id = task_id
         self.position = after
         self.ended = False
@@ -115,12 +118,17 @@ class Tail:
         """Called by the feed, in the order of the events."""
         if self._behind:
             return
-        if len(self._buffer) >= MAX_BUFFER:
-            self._buffer.clear()
+        self._room -= event.size
+        if self._room < 0:
+            self._empty()
             self._behind = True
         else:
             self._buffer.append(event)
         self._bell.set()
+
+    def _empty(self) -> None:
+        self._buffer.clear()
+        self._room = ROOM
 
     def stop(self) -> None:
         self.stopped = True
@@ -138,7 +146,9 @@ class Tail:
                     found = await self._catch_up() if self._behind else self._take()
                     if found:
                         self.position = found[-1].seq
-                        self.ended = found[-1].terminal and self._is_final()
+                        self._terminal = found[-1].terminal
+                    self.ended = self._terminal and self._is_final()
+                    if found or self.ended:
                         return found
                     if not self._behind:
                         await self._bell.wait()
@@ -165,19 +175,21 @@ class Tail:
     def _take(self) -> list[FeedEvent]:
         # What came while the rows were read may stand in both.
         found = [event for event in self._buffer if event.seq > self.position]
-        self._buffer.clear()
+        self._empty()
         return found
 
     async def _catch_up(self) -> list[FeedEvent]:
         """A page of the rows. From before the read on the feed's events are kept again; the last page joins them."""
         self._behind = False
-        self._buffer.clear()
+        self._empty()
         try:
-            found, more = await self._read()
+            page, more = await self._read()
         except BaseException:
             self._behind = True
             raise
-        self._behind = self._behind or more
+        sizes = accumulate(event.size for event in page)
+        found = [event for event, size in zip(page, sizes, strict=True) if size <= ROOM] or page[:1]
+        self._behind = self._behind or more or len(found) < len(page)
         return found
 
     async def _read(self) -> tuple[list[FeedEvent], bool]:

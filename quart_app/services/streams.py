@@ -79,6 +79,10 @@ class Streams:
         if stream.peer is not None and stream.sent > SMALL:
             self._leaving[stream.peer] = self._clock.monotonic()
 
+    def cut(self, stream: OpenStream) -> None:
+        """End its connection now."""
+        cut({stream.peer})
+
     async def run_once(self, now: int) -> float | None:
         """Cut the streams that have not taken anything for STALL seconds, and ended ones whose last bytes nobody has
         taken for as long. One look at the descriptors for all of them."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from quart import Blueprint, Websocket
 
 from quart_app.core.errors import StoreUnavailable
-from quart_app.web import no_deflate, parse, render
+from quart_app.web import parse, render, wire
 from quart_app.web.auth import caller
 from quart_app.web.door import Door, this_websocket
 from quart_app.web.streams import AFTER, HEARTBEAT, at_end, enter, life
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_MESSAGES: Final = 50  # a second; there is nothing to say to us, so this is for clients that send pings of their own
 MAX_BYTES: Final = 65_536  # a second
+FAREWELL: Final = 10.0  # seconds that a client has to answer our close
+FAREWELL_OF_FLOOD: Final = 1.0
 
 # Close codes: RFC 6455, 7.4.1, and 1012 of the IANA registry.
 ENDED: Final = 1000
@@ -31,7 +33,7 @@ class SocketViews:
         self._door = door
 
     def blueprint(self) -> Blueprint:
-        no_deflate.install()
+        wire.install()
         made = Blueprint("quart_app_sockets", __name__)
         made.add_websocket("/ws/tasks/<task_id>", "of_task", self.of_task)
         return made
@@ -40,7 +42,8 @@ class SocketViews:
         """What is wrong is said before the handshake, as a problem document."""
         websocket = this_websocket()
         after = parse.query(websocket, AFTER).get("after", 0)
-        await self._door.service.get(task_id, caller(websocket).sees)
+        task = await self._door.service.get(task_id, caller(websocket).sees)
+        streams = self._door.engine.streams
         stream = enter(self._door, websocket)
         tail = await self._door.started.feed.follow(task_id, after)
         at_end(tail.close)
@@ -49,10 +52,15 @@ class SocketViews:
         reader = asyncio.create_task(budget.read(websocket))
         at_end(reader.cancel)
         try:
-            code = await _tell(websocket, tail, stream)
+            code = ENDED if task.ended and await tail.over() else await _tell(websocket, tail, stream)
             await websocket.close(FLOOD if budget.exceeded else code)
         except (OSError, RuntimeError):
-            pass  # the client left meanwhile: uvicorn's word for it
+            return  # the client left meanwhile: uvicorn's word for it
+        # A client that answers the close ends this by going away. For one that does not, the servers would wait,
+        # and keep what it goes on sending; so somebody reads until the server has noticed that it was cut.
+        await asyncio.sleep(FAREWELL_OF_FLOOD if budget.exceeded else FAREWELL)
+        streams.cut(stream)
+        await asyncio.sleep(FAREWELL)
 
 
 async def _tell(websocket: Websocket, tail: Tail, stream: OpenStream) -> int:

@@ -86,8 +86,8 @@ class Server:
 
     # --- life and death
 
-    def start(self, command: Command = "serve", *more: str) -> Server:
-        """Start a process; it need not become ready."""
+    def start(self, command: Command = "serve", *more: str, prefix: tuple[str, ...] = ("-m",)) -> Server:
+        """Start a process; it need not become ready. `prefix`: what Python is told before the name of the module."""
         if command == "uvicorn":
             pytest.importorskip("uvicorn", reason="UVICORN IS NOT INSTALLED: requirements-dev.txt has it")
         address, config = f"127.0.0.1:{self.port}", str(ROOT / "hypercorn.toml")
@@ -96,7 +96,7 @@ class Server:
             "hypercorn": ["hypercorn", "-c", config, "-b", address, *more, "quart_app.asgi:app"],
             "uvicorn": ["uvicorn", "--host", "127.0.0.1", "--port", str(self.port), *more, "quart_app.asgi:app"],
         }[command]
-        return self.run("-m", *arguments)
+        return self.run(*prefix, *arguments)
 
     def run(self, *arguments: str) -> Server:
         """Start `python ARGUMENTS` with this server's settings."""

@@ -59,6 +59,13 @@ async def quick(x: Any = None) -> Any:
     return x
 
 
+@task("chatter")
+async def chatter(ctx: TaskContext, lines: int) -> None:
+    """Says more than the buffers of a connection hold."""
+    for _ in range(lines):
+        await ctx.log("blah", text="x" * 15_000)
+
+
 @task("sleeper")
 async def sleeper(ctx: TaskContext, path: str, flag: str) -> int:
     journal(path, "sleeper", ctx.attempt)
