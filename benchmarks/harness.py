@@ -158,6 +158,11 @@ class Process(AbstractContextManager["Process"]):
             self._process.kill()
             self._process.wait()
 
+    def kill(self) -> None:
+        """kill -9; gone when this returns."""
+        self._process.kill()
+        self._process.wait()
+
     def _wait(self) -> None:
         ends = time.monotonic() + START_SECONDS
         while True:

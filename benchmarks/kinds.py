@@ -6,7 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from quart_app import task
+from quart_app import TaskContext, task
 
 
 @task("noop")
@@ -31,6 +31,19 @@ async def stamp(path: str) -> None:
     """Write the moment of the first run, on the clock that all processes of a machine share."""
     if not Path(path).exists():  # noqa: ASYNC240 - a stat of a local file
         Path(path).write_text(f"{time.monotonic()}\n")  # noqa: ASYNC240
+
+
+@task("chatter")
+async def chatter(ctx: TaskContext, lines: int) -> None:
+    """Says more than the buffers of a connection hold."""
+    for _ in range(lines):
+        await ctx.log("blah", text="x" * 15_000)
+
+
+@task("count")
+async def count(ctx: TaskContext, n: int, pause: float) -> None:
+    for number in range(n):
+        await ctx.step(f"step {number}", asyncio.sleep, pause)
 
 
 @task("watch-loop")

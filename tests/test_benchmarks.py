@@ -14,7 +14,9 @@ pytest.importorskip("huey", reason="pip install -r requirements-dev.txt")
 pytest.importorskip("psutil", reason="pip install -r requirements-dev.txt")
 
 
-@pytest.mark.parametrize("part", ["engine", "batch", "http", "slow-disk", "idle", "flat", "memory", "restart"])
+@pytest.mark.parametrize(
+    "part", ["engine", "batch", "http", "slow-disk", "idle", "flat", "memory", "restart", "streams"]
+)
 def test_a_smoke_run_of_a_part_prints_its_table_and_keeps_nothing(part: str) -> None:
     if part == "slow-disk" and not any(map(shutil.which, ("gcc", "cc", "strace"))):
         pytest.skip("this part needs gcc or strace")

@@ -106,6 +106,7 @@ class Tail:
         self._store = store
         self._buffer: deque[FeedEvent] = deque()
         self._room = ROOM
+        self._page = PAGE
         self._bell = asyncio.Event()
         self._behind = True
         self._terminal = False
@@ -189,13 +190,15 @@ class Tail:
             raise
         sizes = accumulate(event.size for event in page)
         found = [event for event, size in zip(page, sizes, strict=True) if size <= ROOM] or page[:1]
-        self._behind = self._behind or more or len(found) < len(page)
+        cut = len(found) < len(page)
+        self._page = max(2 * len(found), 4) if cut else PAGE  # large events: read no more of them than there is room
+        self._behind = self._behind or more or cut
         return found
 
     async def _read(self) -> tuple[list[FeedEvent], bool]:
         """Events after `position`, and whether there may be more."""
-        rows = await self._store.events(self.task_id, self.position, PAGE)
-        return [FeedEvent(row) for row in rows], len(rows) == PAGE
+        rows = await self._store.events(self.task_id, self.position, self._page)
+        return [FeedEvent(row) for row in rows], len(rows) == self._page
 
 
 class AllTail(Tail):
@@ -229,7 +232,7 @@ class AllTail(Tail):
         goal = self._feed.position  # what comes after it is handed to this tail
         while self.position < goal:
             until = min(self.position + WINDOW, goal)
-            found = await self._store.feed(self.position, until, PAGE, self._kind, self._status, self._owner)
+            found = await self._store.feed(self.position, until, self._page, self._kind, self._status, self._owner)
             if found:
                 return found, found[-1].seq < goal
             self.position = until
