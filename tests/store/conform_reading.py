@@ -157,6 +157,22 @@ class Reading:
             earlier = {row.id for row in await all_of(store, TaskFilter(created_before=border))}
             assert earlier == {task.id for task in (before, after) if task.created_at < border}
 
+    async def test_the_feed_has_the_events_of_a_range_that_pass_its_filters_in_order(self, store: Store) -> None:
+        assert (await store.last_event(), await store.feed(0, 9, 9)) == (0, [])
+        await sample(store)
+        last = await store.last_event()
+        every = await store.feed(0, last, 1000)
+        assert [one.seq for one in every] == list(range(1, last + 1))
+        assert [one.event for one in every if one.event.task_id == every[-1].event.task_id] == await store.events(
+            every[-1].event.task_id, 0, 9
+        )
+        assert await store.feed(3, 9, 4) == every[3:7]
+        assert await store.feed(3, 5, 9) == every[3:5]
+        assert await store.feed(0, last, 999, kind="mail") == [one for one in every if one.kind == "mail"]
+        assert await store.feed(0, last, 999, owner="bob") == [one for one in every if one.owner == "bob"]
+        ended = [one for one in every if one.event.status == "completed"]
+        assert await store.feed(0, last, 999, status="completed") == ended != []
+
     async def test_counts_say_how_many_there_are_and_tell_due_from_delayed(self, store: Store) -> None:
         await pending(store)
         await pending(store)
