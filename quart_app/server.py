@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 

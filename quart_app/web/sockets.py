@@ -43,7 +43,7 @@ class SocketViews:
         websocket = this_websocket()
         after = parse.query(websocket, AFTER).get("after", 0)
         task = await self._door.service.get(task_id, caller(websocket).sees)
-        streams = self._door.engine.streams
+        streams = self._door.started.streams
         stream = enter(self._door, websocket)
         tail = await self._door.started.feed.follow(task_id, after)
         at_end(tail.close)

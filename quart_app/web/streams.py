@@ -26,7 +26,7 @@ MAX_LIFE: Final = 300.0  # seconds; then the client connects again, and forgotte
 JITTER: Final = 30.0
 
 AFTER: Final[dict[str, parse.Reader]] = {"after": parse.sequence}
-FILTERS: Final[dict[str, parse.Reader]] = {
+EVENT_FILTERS: Final[dict[str, parse.Reader]] = {
     **AFTER,
     "kind": parse.name_text,
     "status": parse.one_of(*STATUSES),
@@ -64,7 +64,7 @@ class StreamViews:
 
     async def of_all(self) -> Response:
         request = this_request()
-        query = parse.query(request, FILTERS)
+        query = parse.query(request, EVENT_FILTERS)
         after = _after(request, query.get("after"))
         engine = self._door.started
         if request.method == "HEAD":
@@ -81,7 +81,7 @@ def enter(door: Door, request: BaseRequestWebsocket) -> OpenStream:
     if engine.draining.is_set():
         raise Draining("the server is stopping")
     scope: Any = request.scope
-    client = scope.get("quart_app.peer") or scope.get("client") or ()
+    client: Any = scope.get("quart_app.peer") or scope.get("client") or ()
     peer = (client[0], client[1]) if len(client) >= 2 else None
     stream = engine.streams.enter(caller(request).name, peer)
     at_end(lambda: engine.streams.leave(stream))

@@ -9,6 +9,7 @@ from quart_app.core.keys import NAME_PATTERN
 from quart_app.web import parse
 from quart_app.web.keys import NewKey
 from quart_app.web.openapi import shapes
+from quart_app.web.streams import AFTER, EVENT_FILTERS
 from quart_app.web.tasks import FILTERS, RESTART, WAIT
 
 JSON: Final = "application/json"
@@ -28,7 +29,7 @@ PROBLEMS: Final[dict[int, str]] = {
     415: "The body is not application/json, or it is encoded",
     422: "The args do not fit, or the Idempotency-Key was used for something else",
     431: "Too many header fields, or too long ones",
-    503: "Starting, stopping, a full queue, or a store that cannot write",
+    503: "Starting, stopping, a full queue, too many streams, or a store that cannot write",
 }
 
 TEXTS: Final[dict[str, str]] = {
@@ -42,6 +43,7 @@ TEXTS: Final[dict[str, str]] = {
     "tag": "A word to find it by; may be repeated, up to 20 times",
     "wait": "Seconds to wait for the end of the task",
     "restart": "Forget the recorded steps",
+    "after": "Only events with a higher number; 0 is all of them",
 }
 FILTER_TEXTS: Final[dict[str, str]] = {
     "status": "Only tasks of this status",
@@ -54,6 +56,11 @@ FILTER_TEXTS: Final[dict[str, str]] = {
     "cursor": "Where the page starts; comes with `next`",
     "fields": "What a listing holds in addition",
 }
+EVENT_TEXTS: Final = {
+    "after": TEXTS["after"],
+    "kind": "Only events of tasks of this kind",
+    "status": "Only events after which the task had this status",
+}
 
 REQUEST_HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "Idempotency-Key": (
@@ -65,6 +72,10 @@ REQUEST_HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
         {"type": "string", "examples": ["wait=10"]},
     ),
     "traceparent": ("W3C Trace Context, kept with the task; ignored when it cannot be read", {"type": "string"}),
+    "Last-Event-ID": (
+        "The number of the last event that the client has; it counts more than `after`",
+        parse.sequence.schema,
+    ),
     "If-None-Match": ("Versions that the client has: 304 when none differs", {"type": "string"}),
 }
 _TEXT: Final = {"type": "string"}
@@ -119,6 +130,13 @@ class Operation(NamedTuple):
     needs_key: bool = True
 
 
+# Of the data of each event; its name and number are fields of the frame.
+EVENTS: Final = Answer(
+    "Server-Sent Events. `id` is the number of the event, `event` is status, progress, log or step, `data` is JSON "
+    "with `task_id`, `seq`, `at`, `status`, `cause`, `attempt` and `data`",
+    _TEXT,
+    media="text/event-stream",
+)
 CREATED: Final = Answer(
     "It is on disk and will run",
     shapes.CreatedTask,
@@ -183,6 +201,25 @@ OPERATIONS: Final[dict[str, Operation]] = {
         "Attempts, steps, events and log lines of a task",
         {200: Answer("The history, oldest first", shapes.History)},
         (404,),
+    ),
+    "streams.of_task": Operation(
+        "Tasks",
+        "Follow a task",
+        {200: EVENTS, 204: Answer("The task has ended and there is no event after the one named: stop asking")},
+        (404,),
+        "Ends after the last event. A client that comes back with the last number it saw gets every event once. "
+        "The same over a WebSocket, as JSON texts: `/ws/tasks/{task_id}`.",
+        query=AFTER,
+        headers=("Last-Event-ID",),
+    ),
+    "streams.of_all": Operation(
+        "Tasks",
+        "Follow all tasks",
+        {200: EVENTS},
+        text="From now on, unless told after which event.",
+        query=EVENT_FILTERS,
+        texts=EVENT_TEXTS,
+        headers=("Last-Event-ID",),
     ),
     "keys.find": Operation(
         "Keys", "List the keys", {200: Answer("All keys, without the keys themselves", shapes.Keys)}
