@@ -33,6 +33,7 @@ READ: Final[Mapping[str, tuple[type[GaugeMetricFamily | CounterMetricFamily], st
     "quart_app_store_wal_bytes": (GaugeMetricFamily, "Size of its write-ahead log"),
     "quart_app_slots": (GaugeMetricFamily, "Tasks that may run at once"),
     "quart_app_slots_used": (GaugeMetricFamily, "Tasks that run in this process"),
+    "quart_app_streams": (GaugeMetricFamily, "Event streams and WebSockets that are open"),
     "quart_app_abandoned_handlers": (GaugeMetricFamily, "Handlers that ignored their cancel and still run"),
     "quart_app_refused_writes_total": (CounterMetricFamily, "Writes of runs that had lost their claim"),
     "quart_app_event_loop_lag_seconds": (GaugeMetricFamily, "Longest delay of the event loop in the last 15 seconds"),

@@ -165,3 +165,8 @@ async def test_a_websocket_of_another_site_is_refused(site: Site, origin: str) -
         async with site.app.test_client().websocket(f"/ws/tasks/{task_id}", headers={"Origin": origin}) as websocket:
             await websocket.receive()
     assert refused.value.response.status_code == 403
+
+
+async def test_open_streams_are_counted_in_the_metrics(site: Site) -> None:
+    async with streaming(site, "/events"), streaming(site, "/events"):
+        assert b"quart_app_streams 2.0\n" in (await site.get("/metrics")).body
