@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from quart.testing.connections import WebsocketResponseError
 
 from tests.web.conftest import Serve
 from tests.web.site import Answer, Site, assert_problem
@@ -16,6 +17,7 @@ A, B = bearer(ANN), bearer(BOB)
 ROUTES = (
     "GET /tasks/{}", "HEAD /tasks/{}", "GET /tasks/{}?wait=0.1", "DELETE /tasks/{}", "POST /tasks/{}/cancel",
     "POST /tasks/{}/retry", "POST /tasks/{}/retry?restart=true", "GET /tasks/{}/history", "GET /status/{}",
+    "GET /tasks/{}/events", "GET /tasks/{}/events?after=1", "HEAD /tasks/{}/events",
 )  # fmt: skip
 
 
@@ -149,3 +151,18 @@ async def test_what_was_made_without_keys_is_seen_by_admins_alone(serve: Serve) 
         assert (await site.get(f"/tasks/{made}", admin)).status == 200
         assert (await site.get(f"/tasks/{made}", ann)).status == 404
         assert (await site.get("/tasks", ann)).json["tasks"] == []
+
+
+async def test_an_owner_follows_own_tasks_only(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quart_app.web.streams.MAX_LIFE", 0.2)
+    monkeypatch.setattr("quart_app.web.streams.JITTER", 0)
+    async with serve(api_keys=KEYS) as site:
+        made = {"A": await ended(site, "echo", A), "B": await ended(site, "echo", B)}
+        admin = await stored(site, "chief", "admin")
+        for key, owners in ((A, {"A"}), (B, {"B"}), (admin, {"A", "B"})):
+            body = (await site.get("/events?after=0", key)).body.decode()
+            assert {owner for owner, task_id in made.items() if task_id in body} == owners
+        with pytest.raises(WebsocketResponseError) as refused:
+            async with site.app.test_client().websocket(f"/ws/tasks/{made['A']}", headers=B) as websocket:
+                await websocket.receive()
+        assert refused.value.response.status_code == 404
