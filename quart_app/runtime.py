@@ -254,6 +254,9 @@ class Runtime:
         if self.feed.watched:
             self._feed_loop.ring()
 
+    def task_coming(self, queue: str) -> None:
+        self.dispatcher.expect(queue)
+
     def task_ready(self, queue: str, suspect: bool = False) -> None:
         self.dispatcher.ring(queue, suspect)
 

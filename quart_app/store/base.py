@@ -32,6 +32,9 @@ CancelAnswer = Literal["cancelled", "requested", "ended", "unknown"]
 class Listener(Protocol):
     """Doorbells, called after COMMIT on the event loop. Losing one costs latency, never a task; they must not raise."""
 
+    def task_coming(self, queue: str) -> None:
+        """Called before the transaction: it will make a task of this queue that may be claimed."""
+
     def task_ready(self, queue: str, suspect: bool = False) -> None:
         """A task of this queue may be claimed."""
 

@@ -72,6 +72,8 @@ class SqlStore:
                 else:
                     self._listener.task_due_at(task.run_at)
 
+        for queue in {task.queue for task in tasks if task.ready}:
+            self._listener.task_coming(queue)
         answer = await self._db.write([*calls, *finds], check=check if keyed else None, after=after)
         found = existing(answer) if keyed else {}
         return [_enqueued(task, found.get(task.id)) for task in tasks]

@@ -93,6 +93,9 @@ class Worker:
 
     # A worker that only slept still rings for what it writes, and the one that took over must hear it.
 
+    def task_coming(self, queue: str) -> None:
+        pass
+
     def task_ready(self, queue: str, suspect: bool = False) -> None:
         if suspect:
             self._world.worker.suspects_rung = True

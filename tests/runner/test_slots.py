@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -129,3 +130,35 @@ async def test_a_task_of_a_kind_that_is_not_registered_waits_for_it_and_says_so(
     assert (done.status, done.attempt, done.waiting_for) == ("completed", 1, None)
     assert result(done) is None
     assert order == ["kept"]
+
+
+async def test_a_task_is_claimed_in_the_transaction_that_makes_it(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await start()
+    turns: list[set[str]] = []
+    turn = engine.runtime._db._turn
+
+    async def noted(writes: Any) -> None:
+        turns.append({call.statement for write in writes for call in write.calls})
+        await turn(writes)
+
+    monkeypatch.setattr(engine.runtime._db, "_turn", noted)
+    gate.open()
+    await engine.run("holds-a-slot")
+    (both,) = [statements for statements in turns if statements & {"enqueue", "claim"}]
+    assert both >= {"enqueue", "claim"}
+
+
+async def test_tasks_made_one_after_another_all_run(start: Start) -> None:
+    engine = await start(concurrency=3)
+    gate.open()
+
+    async def make(name: int) -> None:
+        for number in range(40):
+            await engine.enqueue("notes", {"what": (name, number)})
+
+    async with asyncio.TaskGroup() as group:
+        for name in range(4):
+            group.create_task(make(name))
+    await until(lambda: len(order) == 160, "every task to run")

@@ -25,6 +25,9 @@ class Bells:
     def __init__(self) -> None:
         self.heard: list[tuple[Any, ...]] = []
 
+    def task_coming(self, queue: str) -> None:
+        pass
+
     def task_ready(self, queue: str, suspect: bool = False) -> None:
         self.heard.append(("ready", queue, suspect))
 
