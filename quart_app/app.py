@@ -53,7 +53,7 @@ def create_app(settings: Settings | None = None, standalone: bool = False, expos
     for views in (VisitViews(tasks.door), QuickstartViews(tasks.door)):
         app.register_blueprint(views.blueprint())
     if settings.trusted_proxies:
-        app.asgi_app = TrustedProxies(app.asgi_app, settings.trusted_proxies)  # type: ignore[assignment, method-assign]
+        app.asgi_app = TrustedProxies(app.asgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     return app
 
 

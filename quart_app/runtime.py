@@ -182,11 +182,14 @@ class Runtime:
 
     async def _load_keys(self, exposed: Sequence[str]) -> None:
         await self.keys.load()
-        if exposed and not self.keys.ring and not self.settings.allow_anonymous:
-            raise ConfigError(
-                f"refusing to listen on {', '.join(exposed)} without keys: anybody could start tasks; set "
-                "QUART_APP_API_KEYS, or listen on 127.0.0.1 behind a proxy, or set QUART_APP_ALLOW_ANONYMOUS=1"
-            )
+        if self.keys.ring or self.settings.allow_anonymous:
+            return
+        remedy = "anybody could start tasks; set QUART_APP_API_KEYS, or QUART_APP_ALLOW_ANONYMOUS=1"
+        if exposed:
+            addresses = ", ".join(exposed)
+            raise ConfigError(f"refusing to listen on {addresses} without keys: {remedy}, or listen on 127.0.0.1")
+        if self.settings.trusted_proxies:  # then a connection from this machine comes from anywhere
+            raise ConfigError(f"refusing to serve behind a proxy (QUART_APP_TRUSTED_PROXIES) without keys: {remedy}")
 
     async def _start(self) -> None:
         if self.idle:

@@ -80,7 +80,7 @@ class Doorkeeper:
                 "or set QUART_APP_API_KEYS, or QUART_APP_ALLOW_ANONYMOUS=1"
             )
             raise Problem(403, "no-keys", "Forbidden", detail)
-        if not settings.trusted_proxies and not _names_this_machine(fields(request).get(b"host", b"")):
+        if not _names_this_machine(fields(request).get(b"host", b"")):
             # A page of another site whose name was made to point here (DNS rebinding) looks like our own in all else.
             detail = (
                 "without keys only localhost is answered under its own name: behind a proxy make a key, or set "

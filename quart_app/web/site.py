@@ -6,7 +6,8 @@ is left out here was a seventh of the time that Quart takes for a request.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from quart import Quart, Request
 from quart.routing import QuartMap
@@ -15,6 +16,11 @@ from quart.wrappers.base import BaseRequestWebsocket
 from quart.wrappers.request import Body
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.routing import MapAdapter
+
+_NO_PATH: Final = (
+    b'{"type":"urn:quart-app:problem:invalid-input","title":"Invalid input","status":400,'
+    b'"detail":"the target of the request is no path","error":"Invalid input"}'
+)
 
 
 class BoundedBody(Body):
@@ -72,8 +78,31 @@ class NoSessions(SessionInterface):
 
 
 class Site(Quart):
-    """The app of create_app."""
+    """The app of create_app. Its own 400 for a target that is no path: Quart raises before any handler of ours."""
 
     request_class = SiteRequest
     url_map_class = SiteMap
     session_interface = NoSessions()  # type: ignore[assignment]
+
+    async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan" or scope["path"].startswith("/"):
+            await super().asgi_app(scope, receive, send)
+        elif (path := _path_of(scope["path"])) is not None:
+            scope["path"] = path
+            await super().asgi_app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close"})
+        else:
+            headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(_NO_PATH))]
+            await send({"type": "http.response.start", "status": 400, "headers": headers})
+            await send({"type": "http.response.body", "body": _NO_PATH})
+
+
+def _path_of(target: str) -> str | None:
+    """The path of an absolute target (RFC 9112, 3.2.2); None: it has none."""
+    try:
+        path = urlsplit(target).path
+    except ValueError:
+        return None
+    return path if path.startswith("/") else None

@@ -43,6 +43,13 @@ def test_an_address_that_others_reach_is_refused_without_keys(server: Server, ho
     assert server.start().wait_ready().sigterm() == 0  # nothing is left behind, and loopback is served
 
 
+def test_behind_a_proxy_everybody_is_somebody_else_so_it_is_refused_without_keys(make_server: MakeServer) -> None:
+    server = make_server(trusted_proxies=1).start()
+    assert server.wait_exit() == 78
+    (line,) = [line for line in server.stderr.splitlines() if line.startswith("quart_app: ")]
+    assert "QUART_APP_API_KEYS" in line
+
+
 @pytest.mark.parametrize("settings", [{"api_keys": f"shop:{KEY}"}, {"allow_anonymous": 1}])
 def test_it_is_served_with_a_key_of_the_settings_or_when_that_is_asked_for(
     make_server: MakeServer, settings: dict[str, object]
