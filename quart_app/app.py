@@ -31,6 +31,7 @@ from quart_app.web.health import HealthViews
 from quart_app.web.keys import KeyViews
 from quart_app.web.metrics import MetricsViews
 from quart_app.web.proxies import TrustedProxies
+from quart_app.web.schedules import ScheduleViews
 from quart_app.web.site import Site
 from quart_app.web.sockets import SocketViews
 from quart_app.web.streams import StreamViews
@@ -110,6 +111,7 @@ class QuartTasks:
             SocketViews(self.door),
             HealthViews(self.door),
             KeyViews(self.door),
+            ScheduleViews(self.door),
             MetricsViews(self.door, self._metrics, lambda: self._watch.lag),
             DocsViews(self.door),
         )

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import stat
 from pathlib import Path
+from typing import Final
+
+_TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 
 class Files:
@@ -37,3 +42,18 @@ class Files:
         finally:
             os.close(folder_descriptor)
         return directory / name
+
+    def sweep(self, before: int) -> list[str]:
+        """Delete the temporary files that a kill left behind, in the root and the folders in it, unless they were
+        touched after `before` (ms UTC). Their paths below the root. Blocking. Raises OSError."""
+        swept = []
+        for path in sorted([*self._root.glob(".*.tmp"), *self._root.glob("*/.*.tmp")]):
+            try:
+                status = path.lstat()
+                ours = stat.S_ISREG(status.st_mode) and _TEMPORARY.fullmatch(path.name)
+                if ours and status.st_mtime_ns // 1_000_000 < before:
+                    path.unlink()
+                    swept.append(str(path.relative_to(self._root)))
+            except FileNotFoundError:
+                pass  # whoever wrote it has renamed it
+        return swept

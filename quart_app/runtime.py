@@ -16,22 +16,27 @@ from quart_app.core.errors import ConfigError, StoreBroken, StoreUnavailable
 from quart_app.core.task import Ended, nobody
 from quart_app.files import Files
 from quart_app.keys import Keys
+from quart_app.maintenance import Maintenance
 from quart_app.runner.dispatcher import Dispatcher, Spawn
 from quart_app.runner.processes import Processes
 from quart_app.runner.registry import Registry, TaskKind, load_module
 from quart_app.runner.runner import STOP_GRACE, Runner
+from quart_app.schedules import Schedules
 from quart_app.service import TaskService
 from quart_app.services.feed import Feed
 from quart_app.services.loop import Loop
 from quart_app.services.poller import Poller
 from quart_app.services.pruner import Pruner
 from quart_app.services.rescuer import CHUNK, Rescuer
+from quart_app.services.scheduler import Scheduler
 from quart_app.services.streams import INTERVAL, Streams
 from quart_app.settings import Settings
 from quart_app.store import migrate
 from quart_app.store.backup import sync_folder
 from quart_app.store.lock import FileLock
 from quart_app.store.sql_keys import SqlKeys
+from quart_app.store.sql_schedules import SqlSchedules
+from quart_app.store.sql_statistics import SqlStatistics
 from quart_app.store.sql_store import SqlStore
 from quart_app.store.sqlite import Database
 from quart_app.tasks import BUILT_IN
@@ -155,6 +160,10 @@ class Runtime:
         self.store = SqlStore(self._db, worker=f"{os.getpid()}-{secrets.token_hex(4)}", listener=self)
         self.keys = Keys(SqlKeys(self._db), self.clock, settings)
         self.service = TaskService(self.store, self.registry, self.clock, settings)
+        schedule_store = SqlSchedules(self._db, listener=self)
+        self.schedules = Schedules(schedule_store, self.service, self.clock)
+        self._scheduler = Scheduler(schedule_store, self.service)
+        self._schedule_loop = Loop("scheduler", self._scheduler.run_once, self.clock, interval=1.0)
         self.processes = Processes(settings.cpu_slots, settings.max_result)
         self.runner = Runner(self.store, self.registry, self.clock, self, self.processes)
         self.service.cancel_run = self.runner.cancel
@@ -164,6 +173,7 @@ class Runtime:
         self._poller = Poller(self.store, self._on_end)
         self._rescuer = Rescuer(self.store, self.clock, settings.max_crashes, self._on_end)
         pruner = Pruner(self.store, settings.retention_seconds, settings.retention_rows)
+        self.maintenance = Maintenance(self.store, SqlStatistics(self._db), pruner, self.files, self.clock)
         self.feed = Feed(self.store)
         self.streams = Streams(settings.max_streams, self.clock)
         self._feed_loop = Loop("feed", self.feed.run_once, self.clock, interval=15.0)
@@ -177,6 +187,8 @@ class Runtime:
             Loop("stream-sweeper", self.streams.run_once, self.clock, interval=INTERVAL),
             Loop("store-watch", self._watch_store, self.clock, interval=1.0),
         ]
+        if settings.schedules:
+            self._loops.append(self._schedule_loop)
         for kind in self.registry:
             kind.bind(self.service)
 
@@ -202,6 +214,7 @@ class Runtime:
             if count.ready:
                 self.dispatcher.ring(count.queue)
                 self.dispatcher.ring(count.queue, suspect=True)
+        await self.schedules.declare(self.registry)
         self.dispatcher.start()
         for loop in self._loops:
             loop.start()
@@ -266,6 +279,10 @@ class Runtime:
     def task_due_at(self, at: int) -> None:
         if self._poller.due_at(at):
             self._poll_loop.ring()
+
+    def schedule_due_at(self, at: int) -> None:
+        if self._scheduler.due_at(at):
+            self._schedule_loop.ring()
 
     def task_changed(self, task_id: str) -> None:
         self.service.changed(task_id)

@@ -108,14 +108,14 @@ class TaskService:
         tasks = []
         for index, request in enumerate(requests):
             try:
-                tasks.append(self._new_task(request, now))
+                tasks.append(self.prepare(request, now))
             except (InvalidArgs, UnknownKind) as error:
                 error.index = index
                 raise
         ready = len({task.idempotency_key or task.id for task in tasks if task.ready})  # one key, one task
         if ready:
             try:
-                await self._reserve(ready)
+                await self.reserve(ready)
             except QueueFull:
                 # A replay makes nothing new, so a full queue is no reason to refuse it.
                 keyed = all(task.idempotency_key is not None for task in tasks)
@@ -133,7 +133,8 @@ class TaskService:
         (made,) = await self.enqueue([TaskRequest(kind, plain, checked)])
         return TaskHandle(made.id, self)
 
-    def _new_task(self, request: TaskRequest, now: int) -> NewTask:
+    def prepare(self, request: TaskRequest, now: int) -> NewTask:
+        """The task that was asked for, checked and not yet stored. Raises UnknownKind, InvalidArgs."""
         kind = self.registry.get(request.kind)
         if kind is None:
             raise UnknownKind(f"no kind {request.kind!r} is registered")
@@ -173,9 +174,10 @@ class TaskService:
             key_expires_at=now + self._settings.idempotency_seconds * 1000 if keyed else 0,
         )
 
-    async def _reserve(self, ready: int) -> None:
-        """Refuse what would make more tasks due and waiting than allowed. The count is read rarely: between two
-        reads only what was accepted is added, so it errs on the high side, and a refusal is always based on a read."""
+    async def reserve(self, ready: int) -> None:
+        """Raises QueueFull for what would make more tasks due and waiting than allowed. The count is read rarely:
+        between two reads only what was accepted is added, so it errs on the high side, and a refusal is always based on
+        a read."""
         limit = self._settings.queue_limit
         stale = self._clock.monotonic() - self._waiting_read_at > FRESH
         if self._waiting + ready > limit or (stale and self._waiting + ready > limit // 2):

@@ -44,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_args: Count = 262_144
     max_result: Count = 1_048_576
     max_streams: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2000
+    schedules: Flag = 1
     api_keys: str = ""
     allow_anonymous: Flag = 0
     allowed_origins: str = ""

@@ -30,6 +30,8 @@ ROOMS: dict[str, set[str]] = {
     "files": {"core"},
     "loopwatch": {"core"},
     "keys": {"core", "store.base"},
+    "schedules": {"core", "store.base", "runner.registry", "service"},
+    "maintenance": {"core", "store.base", "services", "files"},
     "store": {"core"},
     "runner": {"core", "store.base"},
     "service": {"core", "store.base", "runner.registry", "runner.dispatcher"},
@@ -38,7 +40,7 @@ ROOMS: dict[str, set[str]] = {
     "tasks": {"core", "runner.__init__"},
     "metrics": {"core"},
     "web": {"core", "service", "metrics", "logs", ""},
-    "runtime": {"core", "store", "runner", "service", "services", "tasks", "files", "keys"},
+    "runtime": {"core", "store", "runner", "service", "services", "tasks", "files", "keys", "schedules", "maintenance"},
     "logs": {"core", "runner.logger"},
     "signals": {"core", "logs"},
     "app": {"core", "control", "runner.registry", "runtime", "service", "web", "signals", "loopwatch", "metrics"},
@@ -53,8 +55,8 @@ ROOMS: dict[str, set[str]] = {
 # Names used in annotations alone: the doors of the context and of the views are filled by the runtime, and the kinds
 # that the documentation describes come through the service.
 FOR_ANNOTATIONS: dict[str, set[str]] = {
-    "runner.context": {"files"},
-    "web.door": {"keys", "runtime"},
+    "runner.context": {"files", "maintenance"},
+    "web.door": {"keys", "runtime", "schedules"},
     "web.docs": {"runner.registry"},
     "web.openapi.document": {"runner.registry"},
     "web.metrics": {"runtime"},
@@ -76,6 +78,7 @@ DRIVERS: dict[str, set[str]] = {
     "rich": {"cli"},
     "dotenv": {"settings"},
     "uuid_utils": {"service"},
+    "cronsim": {"core.schedule"},
     "fcntl": {"store.lock"},
     "werkzeug": {"web"},
 }

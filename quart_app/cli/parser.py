@@ -30,6 +30,7 @@ def build() -> argparse.ArgumentParser:
     reach = _reach()
     commands.add_parser("status", parents=[reach], help="what the server is doing")
     _tasks(commands.add_parser("tasks", help="list, show, create, watch, cancel, retry, delete tasks"), reach)
+    commands.add_parser("schedules", parents=[reach], help="what starts by itself, and when")
     _keys(commands.add_parser("keys", help="add, list, revoke keys of the HTTP API"), reach)
     _storage(commands)
     return parser

@@ -1,4 +1,4 @@
-"""Commands that speak the HTTP API: status, tasks, keys."""
+"""Commands that speak the HTTP API: status, tasks, schedules, keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from quart_app.cli.parser import OPTIONS
 from quart_app.cli.reach import Api, reach, task_path
 from quart_app.settings import Settings
 
-PAGE: Final = 200  # tasks of one answer
+PAGE: Final = 200  # tasks, or schedules, of one answer
 
 
 async def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -43,6 +43,8 @@ async def run(arguments: argparse.Namespace, settings: Settings) -> int:
             case "tasks", _:
                 answer = await api.call("GET", task_path(arguments.id))
                 _print(answer, arguments, show.task)
+            case "schedules", _:
+                await _schedules(api, arguments)
             case "keys", "add":
                 body = {"name": arguments.name, "scopes": arguments.scopes.split(",")}
                 answer = await api.call("POST", "/keys", json=body)
@@ -88,6 +90,19 @@ async def _list(api: Api, arguments: argparse.Namespace) -> None:
         show.tasks(tasks)
         if following is not None:
             sys.stderr.write(f"there are more than {len(tasks)}; --limit shows them\n")
+
+
+async def _schedules(api: Api, arguments: argparse.Namespace) -> None:
+    schedules: list[Any] = []
+    page: dict[str, Any] | None = {"limit": PAGE}
+    while page is not None:
+        document = (await api.call("GET", "/schedules", params=page)).json()
+        schedules += document["schedules"]
+        page = {"limit": PAGE, "cursor": schedules[-1]["name"]} if document["next"] is not None else None
+    if arguments.json:
+        print(json.dumps({"schedules": schedules, "next": None}, ensure_ascii=False, separators=(",", ":")))
+    else:
+        show.schedules(schedules)
 
 
 async def _create(api: Api, arguments: argparse.Namespace) -> int:

@@ -56,6 +56,23 @@ def keys(document: Mapping[str, Any]) -> None:
     )
 
 
+def schedules(rows: Sequence[Mapping[str, Any]]) -> None:
+    _table(
+        ("name", "kind", "when", "next", "last", ""),
+        [
+            (
+                row["name"],
+                row["kind"],
+                f"every {row['every']} s" if row["cron"] is None else f"{row['cron']} {row['timezone']}",
+                "paused" if row["paused"] else row["next_at"] or "never",
+                row["last_fire_at"] or "",
+                row["last_error"] or "",
+            )
+            for row in rows
+        ],
+    )
+
+
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table

@@ -101,6 +101,14 @@ class KeyConflict(QuartAppError):
     """An API key of this name exists already, or stands in the settings (409)."""
 
 
+class ScheduleNotFound(QuartAppError):
+    """No such schedule, or another owner's: the two look the same (404)."""
+
+
+class ScheduleConflict(QuartAppError):
+    """The name is in use, the owner has as many as allowed, or the code says otherwise (409)."""
+
+
 class TaskFailed(QuartAppError):
     """Raised by `TaskHandle.result()` when the task ended `failed` or `cancelled`."""
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
 
     from quart_app.files import Files
+    from quart_app.maintenance import Maintenance
 
 MAX_STEP_NAME: Final = 200
 MAX_MESSAGE: Final = 4096
@@ -41,6 +42,7 @@ class Doors(Protocol):
 
     settings: Settings
     files: Files
+    maintenance: Maintenance
 
     @property
     def http(self) -> httpx.AsyncClient: ...
@@ -111,6 +113,11 @@ class TaskContext:
     def files(self) -> Files:
         """Atomic, fsynced writing under the data directory."""
         return self._doors.files
+
+    @property
+    def maintenance(self) -> Maintenance:
+        """Pruning, and the figures of the tasks by kind."""
+        return self._doors.maintenance
 
     @property
     def logger(self) -> BoundLogger:

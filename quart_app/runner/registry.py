@@ -19,6 +19,7 @@ import msgspec
 from quart_app.core import pointers
 from quart_app.core.errors import ConfigError, InvalidArgs
 from quart_app.core.retry import Backoff, Errors
+from quart_app.core.schedule import Schedule
 from quart_app.core.schema import args_schema
 from quart_app.core.task import DEFAULT_QUEUE, KIND_PATTERN
 
@@ -70,6 +71,8 @@ class TaskKind(Generic[P, R]):
         self.options = options
         self.executor: Executor = executor or ("async" if inspect.iscoroutinefunction(function) else "thread")
         self.takes_context, self.args_type, self.parameters = _signature(name, function)
+        self.schedules: list[Schedule] = []
+        """Those that `@schedule` declares; their times are not filled in."""
         self._door: EnqueueDoor | None = None
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__

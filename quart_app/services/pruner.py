@@ -19,7 +19,11 @@ class Pruner:
         self._rows = retention_rows
 
     async def run_once(self, now: int) -> float | None:
-        """One bite; seconds to the next one, None when nothing is left to prune."""
+        """Seconds to the next bite, None when nothing is left to prune."""
+        return PAUSE if await self.bite(now) else None
+
+    async def bite(self, now: int) -> int:
+        """How many rows went; 0 when nothing is left to prune."""
         before = now - self._seconds * 1000 if self._seconds else None
         pruned = await self._store.prune(now, before, CHUNK)
         if self._rows:
@@ -27,4 +31,4 @@ class Pruner:
             if ended > self._rows:
                 # The oldest go first, whatever their age: no border in time, only a number.
                 pruned += await self._store.prune(now, now + 1, min(CHUNK, ended - self._rows))
-        return PAUSE if pruned else None
+        return pruned

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 from quart_app.core.keys import Key
+from quart_app.core.schedule import Schedule
+from quart_app.core.statistics import KindFigures
 from quart_app.core.task import (
     Claimed,
     Count,
@@ -27,6 +29,7 @@ from quart_app.core.task import (
 )
 
 CancelAnswer = Literal["cancelled", "requested", "ended", "unknown"]
+FireAnswer = Literal["fired", "known", "changed"]
 
 
 class Listener(Protocol):
@@ -43,6 +46,9 @@ class Listener(Protocol):
 
     def task_changed(self, task_id: str) -> None:
         """What `get` says of this task changed."""
+
+    def schedule_due_at(self, at: int) -> None:
+        """A schedule was made or changed, and fires at this time."""
 
     def store_broken(self, reason: str) -> None:
         """The database is damaged or gone: the process must stop (exit 74)."""
@@ -135,8 +141,8 @@ class Store(Protocol):
     async def crash_out(self, task_id: str, fence: int, error: TaskError, now: int) -> bool: ...
 
     async def prune(self, now: int, before: int | None, limit: int) -> int:
-        """Delete ended tasks: those that ended before `before`, and those whose own retention is over; and expired
-        idempotency keys. How many rows went."""
+        """Delete ended tasks: those that ended before `before`, and those whose own retention is over; expired
+        idempotency keys; and fires that are a day old. How many rows went."""
         ...
 
     # --- reading
@@ -199,4 +205,69 @@ class KeyStore(Protocol):
 
     async def keys(self) -> list[Key]:
         """All, revoked ones too, by name."""
+        ...
+
+
+class ScheduleStore(Protocol):
+    """Schedules, and the fires they have made."""
+
+    async def add_schedule(self, schedule: Schedule, quota: int) -> bool:
+        """False when there is one of this name, or the owner has `quota` of them already."""
+        ...
+
+    async def change_schedule(self, schedule: Schedule, planned: bool) -> bool:
+        """Replace the definition; False when its revision is no longer that of `schedule`. `planned`: `next_at` is
+        meant, too; else it stays as it is."""
+        ...
+
+    async def delete_schedule(self, name: str) -> bool:
+        """False when there is none of this name that came over the API. Its fires stay on record."""
+        ...
+
+    async def declare_schedules(self, declared: Sequence[Schedule]) -> list[str]:
+        """Make these the schedules of the code: those that are new begin, those that are gone are deleted, the others
+        stay paused or not and keep the time of their next fire unless their plan changed. The names of those that the
+        API has taken, which stay as they are."""
+        ...
+
+    async def due_schedules(self, now: int, limit: int) -> list[tuple[Schedule, bool]]:
+        """The schedules whose time has come, the oldest time first, and whether the task of the last fire runs on."""
+        ...
+
+    async def next_fire(self) -> int | None: ...
+
+    async def last_fire(self, name: str) -> int | None:
+        """The latest fire on record."""
+        ...
+
+    async def fire(
+        self, schedule: Schedule, fires: Sequence[tuple[int, NewTask]], next_at: int | None, error: str | None = None
+    ) -> FireAnswer:
+        """Put the fires on record, enqueue their tasks and set the next time, all in one transaction, or nothing of
+        it: `changed` when the schedule is no longer as it was read, `known` when one of these fires was made before.
+        No fires: only the next time moves, and why is the `error`."""
+        ...
+
+    async def note_task(self, name: str, task_id: str) -> None:
+        """A fire outside the plan: its task is the last one, unless that of an earlier fire has not ended."""
+        ...
+
+    async def get_schedule(self, name: str) -> Schedule | None: ...
+
+    async def find_schedules(self, owner: str | None, after: str, limit: int) -> list[Schedule]:
+        """Those with names above `after`, by name. `owner` None: everybody's."""
+        ...
+
+
+class StatisticsStore(Protocol):
+    """Figures of the tasks by kind."""
+
+    async def kind_figures(self, since: int, limit: int) -> list[KindFigures]:
+        """Of the tasks that ended since then, at most the `limit` newest of each status."""
+        ...
+
+    async def put_statistics(self, document: str, now: int) -> None: ...
+
+    async def statistics(self) -> str | None:
+        """What was put last."""
         ...

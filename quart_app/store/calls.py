@@ -1,10 +1,11 @@
-"""The calls that several verbs of the store have in common."""
+"""The calls, and the doorbells, that several verbs of the store have in common."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from quart_app.core.task import NewTask, TaskError
+from quart_app.store.base import Listener
 from quart_app.store.transaction import Call
 
 INLINE: Final = 256  # characters of args and results that stay in the task's own row, see the migration
@@ -19,6 +20,16 @@ def enqueue_calls(task: NewTask) -> list[Call]:
     if task.tags:
         calls.append(Call("put_tags", {"id": task.id, "tags": task.tags}))
     return calls
+
+
+def announce(task: NewTask, listener: Listener) -> None:
+    """Ring for a task that has been enqueued."""
+    if task.expires_at is not None:
+        listener.task_due_at(task.expires_at)
+    if task.ready:
+        listener.task_ready(task.queue)
+    else:
+        listener.task_due_at(task.run_at)
 
 
 def put_event(task_id: str, fence: int, name: str, data: str, now: int) -> Call:

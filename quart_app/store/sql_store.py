@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from quart_app.core.errors import IdempotencyConflict, KeyedTaskGone
+from quart_app.core.schedule import FIRES_KEPT
 from quart_app.core.task import (
     Claimed,
     Count,
@@ -24,7 +25,7 @@ from quart_app.core.task import (
     TaskFilter,
 )
 from quart_app.store.base import CancelAnswer, Listener
-from quart_app.store.calls import INLINE, enqueue_calls, put_error, put_event
+from quart_app.store.calls import INLINE, announce, enqueue_calls, put_error, put_event
 from quart_app.store.listing import listing
 from quart_app.store.sqlite import Database
 from quart_app.store.transaction import Answer, Call
@@ -63,14 +64,8 @@ class SqlStore:
         def after(answer: Answer) -> None:
             found = existing(answer) if keyed else {}
             for task in tasks:
-                if task.id in found and found[task.id][0] != task.id:
-                    continue
-                if task.expires_at is not None:
-                    self._listener.task_due_at(task.expires_at)
-                if task.ready:
-                    self._listener.task_ready(task.queue)
-                else:
-                    self._listener.task_due_at(task.run_at)
+                if task.id not in found or found[task.id][0] == task.id:
+                    announce(task, self._listener)
 
         for queue in {task.queue for task in tasks if task.ready}:
             self._listener.task_coming(queue)
@@ -254,6 +249,7 @@ class SqlStore:
         calls = [
             Call("prune_kept", params={"now": now, "limit": limit}),
             Call("prune_keys", params={"now": now, "limit": limit}),
+            Call("prune_fires", params={"before": now - FIRES_KEPT, "limit": limit}),
         ]
         if before is not None:
             calls.append(Call("prune_old", params={"before": before, "limit": limit}))

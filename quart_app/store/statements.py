@@ -10,7 +10,7 @@ import msgspec
 
 _NAME: Final = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
 _COMMENT: Final = re.compile(r"^--.*$\n?", re.MULTILINE)
-_INCLUDE: Final = re.compile(r"\{(task_columns|task_joins)\}")
+_INCLUDE: Final = re.compile(r"\{(task_columns|task_joins|schedule_columns)\}")
 
 
 class Statement(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from quart_app.core.errors import Draining
 if TYPE_CHECKING:
     from quart_app.keys import Keys
     from quart_app.runtime import Runtime
+    from quart_app.schedules import Schedules
     from quart_app.service import TaskService
     from quart_app.settings import Settings
 
@@ -39,6 +40,10 @@ class Door:
     @property
     def keys(self) -> Keys:
         return self.started.keys
+
+    @property
+    def schedules(self) -> Schedules:
+        return self.started.schedules
 
 
 def this_websocket() -> Websocket:

@@ -19,7 +19,7 @@ from quart_app.web.door import Door, this_request
 from quart_app.web.problems import problem
 
 # What /status says of everybody's tasks together.
-OF_ALL: Final = ("tasks", "queues", "waiting", "slots", "abandoned_handlers", "refused_writes")
+OF_ALL: Final = ("tasks", "queues", "waiting", "slots", "abandoned_handlers", "refused_writes", "statistics")
 
 
 class HealthViews:
@@ -78,6 +78,7 @@ class HealthViews:
                 "slots": {"running": runtime.dispatcher.running, "total": runtime.settings.concurrency},
                 "abandoned_handlers": len(runtime.runner.abandoned),
                 "refused_writes": runtime.runner.refused_writes,
+                "statistics": render.raw(await runtime.maintenance.statistics()),
                 "uptime_seconds": round((runtime.clock.now() - runtime.started_at) / 1000, 1),
                 "versions": _versions(service.store_version),
                 "worker_info": worker_info(),

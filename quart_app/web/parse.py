@@ -147,6 +147,14 @@ def query(request: BaseRequestWebsocket, readers: Mapping[str, Reader], repeatab
     return values
 
 
+async def nothing(request: Request, readers: Mapping[str, Reader] | None = None) -> dict[str, Any]:
+    """The query; a body other than an empty object is a misunderstanding worth an answer."""
+    found = query(request, readers or {})
+    if await json_body(request, 1024) not in (NOTHING, {}):
+        raise InvalidInput("this request takes no body")
+    return found
+
+
 async def json_body(request: Request, limit: int, max_nodes: int = codec.MAX_NODES) -> Any:
     """The decoded body; NOTHING when there is none. Raises Problem 408, 413, 415 and InvalidInput."""
     data = await _body(request)

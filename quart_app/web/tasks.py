@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
 import msgspec
@@ -157,20 +157,20 @@ class TaskViews:
 
     async def cancel(self, task_id: str) -> Response:
         request = this_request()
-        await _takes_nothing(request)
+        await parse.nothing(request)
         at_once = await self._door.service.cancel(task_id, caller(request).sees)
         task = await self._door.service.get(task_id)
         return render.answer(render.task(task, self._door.prefix), 200 if at_once else 202)
 
     async def retry(self, task_id: str) -> Response:
         request = this_request()
-        query = await _takes_nothing(request, RESTART)
+        query = await parse.nothing(request, RESTART)
         await self._door.service.rerun(task_id, query.get("restart", False), caller(request).sees)
         return render.created(Enqueued(task_id, "pending"), "Task will run again", self._door.prefix)
 
     async def delete(self, task_id: str) -> Response:
         request = this_request()
-        await _takes_nothing(request)
+        await parse.nothing(request)
         await self._door.service.delete(task_id, caller(request).sees)
         return render.empty(204)
 
@@ -195,11 +195,3 @@ def known_versions(request: Request) -> set[str] | None:
     if header is None:
         return None
     return {"*"} if header.strip() == "*" else set(_ETAG.findall(header[:4096]))
-
-
-async def _takes_nothing(request: Request, readers: dict[str, parse.Reader] | None = None) -> dict[str, Any]:
-    """The query; a body other than an empty object is a misunderstanding worth an answer."""
-    query = parse.query(request, readers or {})
-    if await parse.json_body(request, 1024) not in (parse.NOTHING, {}):
-        raise InvalidInput("this request takes no body")
-    return query

@@ -39,6 +39,7 @@ KNOBS: dict[str, tuple[str, Any, list[str]]] = {
     "MAX_ARGS": ("1000", 1000, ["0", "-1", "1k", "", "1048577"]),
     "MAX_RESULT": ("1000", 1000, ["0", "-1", "1k", ""]),
     "MAX_STREAMS": ("3", 3, ["0", "-1", "many", "", "100001"]),
+    "SCHEDULES": ("0", 0, ["2", "-1", "no", ""]),
     "ALLOW_ANONYMOUS": ("1", 1, ["2", "-1", "yes", "true", ""]),
     "API_KEYS": (
         f"ann:{'a' * 16},b.o-b_1:{'!:~' * 6}",

@@ -64,7 +64,9 @@ class Engine:
     """One life of a Runtime. `close` and a new Engine on the same folder are a restart."""
 
     def __init__(self, folder: Path, kinds: Iterable[TaskKind[..., Any]], **settings: Any) -> None:
-        self.settings = Settings(**{"data_dir": str(folder), "drain_seconds": 0.0, "cpu_slots": 2, **settings})
+        self.settings = Settings(
+            **{"data_dir": str(folder), "drain_seconds": 0.0, "cpu_slots": 2, "schedules": 0, **settings}
+        )
         self.broken: list[str] = []
         self._spawned: set[asyncio.Task[None]] = set()
         self._closed = False

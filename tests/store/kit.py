@@ -37,6 +37,9 @@ class Bells:
     def task_changed(self, task_id: str) -> None:
         self.heard.append(("changed", task_id))
 
+    def schedule_due_at(self, at: int) -> None:
+        self.heard.append(("schedule", at))
+
     def store_broken(self, reason: str) -> None:
         self.heard.append(("broken", reason))
 

@@ -138,7 +138,7 @@ async def test_the_status_counts_everybodys_tasks_for_those_who_see_them(serve: 
         everything, own = (await site.get("/status", admin)).json, (await site.get("/status", B)).json
         assert everything["tasks"]["completed"] == 1
         assert everything.keys() - own.keys() == {
-            "tasks", "queues", "waiting", "slots", "abandoned_handlers", "refused_writes"
+            "tasks", "queues", "waiting", "slots", "abandoned_handlers", "refused_writes", "statistics"
         }  # fmt: skip
         assert own["status"] == "running"
 

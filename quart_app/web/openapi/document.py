@@ -70,7 +70,9 @@ def build(rules: Iterable[Rule], kinds: Iterable[TaskKind[..., Any]], prefix: st
         },
         "security": [*({name: []} for name in _SECURITY), {}],
         "servers": [{"url": prefix or "/"}],
-        "tags": [{"name": name} for name in ("Kinds", "Tasks", "Keys", "Server", "Documentation", "Examples")],
+        "tags": [
+            {"name": name} for name in ("Kinds", "Tasks", "Schedules", "Keys", "Server", "Documentation", "Examples")
+        ],
         "paths": dict(sorted(paths.items())),
         "components": _components(paths, schemas),
     }

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from quart_app.core import schedule
 from quart_app.core.keys import NAME_PATTERN
 from quart_app.web import parse
 from quart_app.web.keys import NewKey
 from quart_app.web.openapi import shapes
+from quart_app.web.schedules import PAGE, NewSchedule, ScheduleChanges
 from quart_app.web.streams import AFTER, EVENT_FILTERS
 from quart_app.web.tasks import FILTERS, RESTART, WAIT
 
@@ -23,7 +25,7 @@ PROBLEMS: Final[dict[int, str]] = {
     403: "The key's scope does not allow it; or another site's page asks to start or change something",
     404: "There is no such thing, or it is another owner's",
     408: "The body did not arrive in time",
-    409: "The status of the task, or of the key, does not allow it",
+    409: "The status of the task, the key or the schedule does not allow it",
     410: "The task of this Idempotency-Key was deleted",
     413: "The body, or the args, are too large",
     415: "The body is not application/json, or it is encoded",
@@ -81,7 +83,7 @@ REQUEST_HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 _TEXT: Final = {"type": "string"}
 ANSWER_HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "WWW-Authenticate": ("How to send a key", _TEXT),
-    "Location": ("The task", {"type": "string", "format": "uri-reference"}),
+    "Location": ("What was made", {"type": "string", "format": "uri-reference"}),
     "Retry-After": ("Seconds after which it is worth asking again", {"type": "integer", "minimum": 0}),
     "ETag": ("The version", {"type": "string", "pattern": '^"[^"]+"$'}),
     "Link": ('`rel="next"`: the next page', _TEXT),
@@ -100,6 +102,7 @@ PATH_PARAMETERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "kind": ("The kind", parse.name_text.schema),
     "x": ("An integer of up to 1,000 digits", {"type": "string", "pattern": "^-?[0-9]{1,1000}$"}),
     "y": ("An integer of up to 1,000 digits", {"type": "string", "pattern": "^-?[0-9]{1,1000}$"}),
+    "schedule": ("The name of a schedule", {"type": "string", "pattern": f"^{schedule.NAME_PATTERN}$"}),
     "name": ("The name of a key", {"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
     "file": ("A file of the page", {"type": "string", "enum": list(FILES)}),
 }
@@ -220,6 +223,36 @@ OPERATIONS: Final[dict[str, Operation]] = {
         query=EVENT_FILTERS,
         texts=EVENT_TEXTS,
         headers=("Last-Event-ID",),
+    ),
+    "schedules.find": Operation(
+        "Schedules",
+        "List the schedules, by name",
+        {200: Answer("A page of schedules", shapes.SchedulePage, sometimes=("Link",))},
+        query=PAGE,
+        texts={"limit": "Schedules on a page", "cursor": FILTER_TEXTS["cursor"]},
+    ),
+    "schedules.add": Operation(
+        "Schedules",
+        "Add a schedule",
+        {201: Answer("The schedule", shapes.Schedule, always=("Location",))},
+        (*WITH_BODY, 409, 422),
+        body=NewSchedule,
+    ),
+    "schedules.show": Operation("Schedules", "Read a schedule", {200: Answer("The schedule", shapes.Schedule)}, (404,)),
+    "schedules.change": Operation(
+        "Schedules",
+        "Change a schedule",
+        {200: Answer("The schedule as it is now", shapes.Schedule)},
+        (*WITH_BODY, 404, 409, 422),
+        "A new plan, and one that was paused, begins from now on. Of a schedule of the code only `paused` changes.",
+        body=ScheduleChanges,
+    ),
+    "schedules.delete": Operation("Schedules", "Delete a schedule", {204: Answer("Deleted")}, (404, 409)),
+    "schedules.trigger": Operation(
+        "Schedules",
+        "Start its task now, outside the plan",
+        {202: Answer("The task will run", shapes.CreatedTask, always=("Location", "Retry-After"))},
+        (404, 422),
     ),
     "keys.find": Operation(
         "Keys", "List the keys", {200: Answer("All keys, without the keys themselves", shapes.Keys)}

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from quart_app.core.keys import Scope
+from quart_app.core.schedule import CatchUp, Overlap
 from quart_app.core.task import Status
 
 Moment = Annotated[datetime.datetime, Meta(tz=True)]  # RFC 3339, UTC, with milliseconds
@@ -176,6 +177,28 @@ class WorkerInfo(msgspec.Struct):
     worker_class: str
 
 
+class LastHour(msgspec.Struct):
+    completed: Natural
+    failed: Natural
+    cancelled: Natural
+    runs: Annotated[int, Meta(ge=0, description="Attempts, and what a stop or a crash cut short")]
+    p50_seconds: Annotated[float, Meta(description="Of the last run")] | None
+    p95_seconds: float | None
+
+
+class KindStatistics(msgspec.Struct):
+    tasks: dict[str, Natural]
+    last_hour: Annotated[
+        LastHour, Meta(description="Of the tasks that ended, at most the newest 20,000 of each status")
+    ]
+
+
+class Statistics(msgspec.Struct):
+    at: Moment
+    window_seconds: Natural
+    kinds: dict[str, KindStatistics]
+
+
 class ServerStatus(msgspec.Struct, kw_only=True):
     """What is said of everybody's tasks together is shown to those alone who see everybody's tasks."""
 
@@ -187,6 +210,7 @@ class ServerStatus(msgspec.Struct, kw_only=True):
     slots: Slots | UnsetType = UNSET
     abandoned_handlers: Natural | UnsetType = UNSET
     refused_writes: Natural | UnsetType = UNSET
+    statistics: Annotated[Statistics, Meta(description="What stats-update found last")] | UnsetType | None = UNSET
     uptime_seconds: float
     versions: dict[str, str]
     worker_info: WorkerInfo
@@ -208,6 +232,30 @@ class AddedKey(msgspec.Struct):
     name: str
     scopes: list[Scope]
     key: Annotated[str, Meta(description="Shown here and never again")]
+
+
+class Schedule(msgspec.Struct):
+    name: str
+    kind: str
+    args: dict[str, Any]
+    cron: str | None
+    every: Annotated[float, Meta(description="Seconds")] | None
+    timezone: str
+    overlap: Overlap
+    catch_up: CatchUp
+    paused: bool
+    source: Annotated[str, Meta(description="code or api")]
+    owner: str | None
+    created_at: Moment
+    next_at: Annotated[Moment, Meta(description="null while it is paused")] | None
+    last_fire_at: Moment | None
+    last_task_id: uuid.UUID | None
+    last_error: Annotated[str, Meta(description="Why the last fire made no task")] | None
+
+
+class SchedulePage(msgspec.Struct):
+    schedules: list[Schedule]
+    next: Annotated[str, Meta(description="The next page", extra_json_schema={"format": "uri-reference"})] | None
 
 
 class Fault(msgspec.Struct):

@@ -1,0 +1,172 @@
+"""When a schedule fires: cron or a period, time zones, missed fires, overlap. Pure; times are ms UTC.
+
+cronsim does the cron arithmetic, and does it as Debian's cron: a fixed local time that a time zone's clock skips is
+fired once, at the next minute that exists, and one that the clock repeats is fired once, at its first pass. A pattern
+that begins with a star in its minutes or hours follows the real hours instead.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import zoneinfo
+from collections.abc import Iterator
+from itertools import chain, islice, takewhile
+from typing import Final, Literal
+
+import msgspec
+from cronsim import CronSim, CronSimError
+
+from quart_app.core.errors import InvalidArgs, InvalidInput
+
+Overlap = Literal["skip", "queue", "cancel"]
+CatchUp = Literal["skip", "one", "all"]
+
+NAME_PATTERN: Final = r"[a-z0-9][a-z0-9._-]{0,63}"
+TAG: Final = "schedule:"  # and the name: the tag of every task a schedule makes
+MAX_OWNED: Final = 100  # schedules of one owner
+MAX_ARGS: Final = 16_384  # bytes: the row is rewritten at each fire, and listings show it
+MIN_EVERY: Final = 1.0  # seconds
+MAX_EVERY: Final = 10 * 366 * 86400.0
+GRACE: Final = 10_000  # a fire that is late by less is none that was missed
+MAX_FIRES: Final = 20  # of one schedule in one turn
+MAX_COUNTED: Final = 2_000  # missed fires; walking them takes up to 25 ms
+FIRES_KEPT: Final = 86_400_000  # how long a fire is on record: more than any step of a clock
+
+_CRON: Final = re.compile(r"[0-9A-Za-z*/,#-]{1,255}( [0-9A-Za-z*/,#-]{1,255}){4}")
+_MAX_CRON: Final = 256
+_ZONE: Final = re.compile(r"(?!posix/|right/|localtime\Z|posixrules\Z|Factory\Z)[A-Za-z][A-Za-z0-9_+/-]{0,63}")
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """`cron` with five fields in the time zone, or `every_ms`; exactly one of them."""
+
+    cron: str | None
+    every_ms: int | None
+    timezone: str = "UTC"
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule as it is stored; the field order is that of the statement `schedule_columns`. `args` is JSON text.
+    `next_at` None: it is paused, or will never fire again. `revision` rises with every change of the definition."""
+
+    name: str
+    owner: str = ""
+    source: Literal["code", "api"] = "api"
+    kind: str
+    args: str = "{}"
+    cron: str | None = None
+    every_ms: int | None = None
+    timezone: str = "UTC"
+    overlap: Overlap = "skip"
+    catch_up: CatchUp = "one"
+    paused: bool = False
+    revision: int = 1
+    created_at: int = 0
+    next_at: int | None = None
+    last_fire_at: int | None = None
+    last_task_id: str | None = None
+    last_error: str | None = None
+
+    @property
+    def plan(self) -> Plan:
+        return Plan(self.cron, self.every_ms, self.timezone)
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """What a schedule does whose time has come: `fires` are the times to make a task for, oldest first; `next_at` is
+    when it is due again; `due` is how many fires were due, where MAX_COUNTED means that many or more."""
+
+    fires: tuple[int, ...]
+    next_at: int | None
+    due: int
+
+
+def first_fire(plan: Plan, now: int) -> int:
+    """When a new plan fires first. Raises InvalidInput, InvalidArgs for a plan that is none, that names no time zone
+    of the IANA's database, or that never fires."""
+    if (plan.cron is None) == (plan.every_ms is None):
+        raise InvalidArgs([("", "give cron or every, and not both")])
+    if not _is_zone(plan.timezone):
+        raise InvalidInput("timezone must be a name of the IANA database, as in Europe/Paris", "/timezone")
+    if plan.cron is not None and (len(plan.cron) > _MAX_CRON or not _CRON.fullmatch(plan.cron)):
+        detail = f"cron must be five fields of at most {_MAX_CRON} characters: minute hour day month weekday"
+        raise InvalidInput(detail, "/cron")
+    try:
+        found = next_fire(plan, now)
+    except CronSimError as error:
+        raise InvalidInput(f"cron cannot be read: {error}", "/cron") from None
+    if found is None:
+        raise InvalidInput("cron names no time of the next fifty years", "/cron")
+    return found
+
+
+def next_fire(plan: Plan, after: int) -> int | None:
+    """The first fire after a time; for a period, `after` is the last fire."""
+    return next(_fires(plan, after), None)
+
+
+def turn(schedule: Schedule, now: int, busy: bool) -> Turn:
+    """What to do with a schedule whose `next_at` has come. `busy`: the task of its last fire has not ended.
+
+    `all` makes up for every fire, MAX_FIRES at a time, where fires may queue; else one task would only push the
+    other out, and it does as `one`: the latest of those that are due stands for all.
+    """
+    plan, first = schedule.plan, schedule.next_at
+    assert first is not None
+    if schedule.catch_up == "all" and schedule.overlap == "queue":
+        fires = tuple(_due(plan, first, now, MAX_FIRES))
+        return Turn(fires, next_fire(plan, fires[-1]), len(fires))
+    latest, count = _latest(plan, first, now)
+    missed = schedule.catch_up == "skip" and latest < now - GRACE
+    if missed or (busy and schedule.overlap == "skip"):
+        return Turn((), _following(plan, latest, now), count)
+    return Turn((latest,), _following(plan, latest, now), count)
+
+
+def _latest(plan: Plan, first: int, now: int) -> tuple[int, int]:
+    """The latest due fire, and how many are due."""
+    if plan.every_ms is not None:
+        count = (now - first) // plan.every_ms + 1
+        return first + (count - 1) * plan.every_ms, count
+    due = list(_due(plan, first, now, MAX_COUNTED))
+    if len(due) == MAX_COUNTED:
+        recent = next_fire(plan, now - GRACE - 1)
+        if recent is not None and recent <= now:
+            return recent, MAX_COUNTED
+    return due[-1], len(due)
+
+
+def _following(plan: Plan, latest: int, now: int) -> int | None:
+    # Of a cron plan nothing is due between its latest fire and now; but where counting ended early there is.
+    return next_fire(plan, latest if plan.every_ms is not None else now)
+
+
+def _due(plan: Plan, first: int, now: int, limit: int) -> Iterator[int]:
+    return islice(takewhile(lambda at: at <= now, chain([first], _fires(plan, first))), limit)
+
+
+def _fires(plan: Plan, after: int) -> Iterator[int]:
+    """All fires after a time, in order. Raises CronSimError."""
+    if plan.every_ms is not None:
+        while True:
+            after += plan.every_ms
+            yield after
+    assert plan.cron is not None
+    zone = datetime.UTC if plan.timezone == "UTC" else zoneinfo.ZoneInfo(plan.timezone)
+    for moment in CronSim(plan.cron, datetime.datetime.fromtimestamp(after // 1000, zone)):
+        at = int(moment.timestamp()) * 1000
+        # From the second pass of an hour that the clock repeats, cronsim begins again with the first.
+        if at > after:
+            after = at
+            yield at
+
+
+def _is_zone(name: str) -> bool:
+    if not _ZONE.fullmatch(name):
+        return False
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of that database
+        return False
+    return True

@@ -1,0 +1,89 @@
+"""`@schedule("0 * * * *")`: a kind makes a task of itself, again and again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, ParamSpec, TypeVar
+
+from quart_app.core import codec
+from quart_app.core.errors import ConfigError, InvalidArgs, InvalidInput
+from quart_app.core.schedule import (
+    MAX_ARGS,
+    MAX_EVERY,
+    MIN_EVERY,
+    NAME_PATTERN,
+    CatchUp,
+    Overlap,
+    Plan,
+    Schedule,
+    first_fire,
+)
+from quart_app.runner.registry import TaskKind
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_NAME: Final = re.compile(NAME_PATTERN)
+
+
+def schedule(
+    cron: str | None = None,
+    *,
+    every: float | None = None,
+    timezone: str = "UTC",
+    name: str | None = None,
+    args: Mapping[str, Any] | None = None,
+    overlap: Overlap = "skip",
+    catch_up: CatchUp = "one",
+) -> Callable[[TaskKind[P, R]], TaskKind[P, R]]:
+    """Stands above `@task`. `cron` has five fields, in the time zone; or `every` is a period in seconds.
+
+    `name` is the kind's, when left out; a second schedule of a kind needs one. `overlap` says what happens while the
+    task of the last fire has not ended: `skip` the fire, `queue` the task, or `cancel` the last one. `catch_up` says
+    what becomes of fires that were missed: `skip` them, make `one` of them all, or make `all`. Raises ConfigError.
+    """
+
+    def declare(kind: TaskKind[P, R]) -> TaskKind[P, R]:
+        if not isinstance(kind, TaskKind):
+            raise ConfigError("@schedule stands above @task, not below it")
+        where = f"@schedule of {kind.name!r}"
+        plan = Plan(cron, _every_ms(where, every), timezone)
+        try:
+            first_fire(plan, 0)
+            kind.parse(codec.loads(text := codec.encode(dict(args or {}))))
+        except (InvalidArgs, InvalidInput, codec.NotJson) as error:
+            raise ConfigError(f"{where}: {error}") from None
+        problems = {
+            f"the name must match {NAME_PATTERN}": not _NAME.fullmatch(name or kind.name),
+            "overlap must be skip, queue or cancel": overlap not in ("skip", "queue", "cancel"),
+            "catch_up must be skip, one or all": catch_up not in ("skip", "one", "all"),
+            f"its args are limited to {MAX_ARGS} bytes of JSON": len(text.encode()) > MAX_ARGS,
+        }
+        for problem, wrong in problems.items():
+            if wrong:
+                raise ConfigError(f"{where}: {problem}")
+        kind.schedules.append(
+            Schedule(
+                name=name or kind.name,
+                source="code",
+                kind=kind.name,
+                args=text,
+                cron=cron,
+                every_ms=plan.every_ms,
+                timezone=timezone,
+                overlap=overlap,
+                catch_up=catch_up,
+            )
+        )
+        return kind
+
+    return declare
+
+
+def _every_ms(where: str, every: float | None) -> int | None:
+    if every is None:
+        return None
+    if not isinstance(every, int | float) or not MIN_EVERY <= every <= MAX_EVERY:
+        raise ConfigError(f"{where}: every must be a number of seconds from {MIN_EVERY:g} to {MAX_EVERY:g}")
+    return round(every * 1000)

@@ -1,0 +1,126 @@
+"""Schedules: adds, lists, changes, deletes and triggers them, and takes in those of the code."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from quart_app.clock import Clock
+from quart_app.core import codec
+from quart_app.core.errors import ConfigError, InvalidArgs, ScheduleConflict, ScheduleNotFound, UnknownKind
+from quart_app.core.schedule import MAX_ARGS, MAX_OWNED, TAG, Schedule, first_fire
+from quart_app.core.task import Enqueued
+from quart_app.runner.registry import TaskKind
+from quart_app.service import ArgsTooLarge, EnqueueOptions, TaskRequest, TaskService
+from quart_app.store.base import ScheduleStore
+
+log = logging.getLogger("quart_app.schedules")
+
+
+class Schedules:
+    """`owner` None reads and changes everybody's; another owner's schedule is not found."""
+
+    def __init__(self, store: ScheduleStore, service: TaskService, clock: Clock) -> None:
+        self._store = store
+        self._service = service
+        self._clock = clock
+
+    async def declare(self, kinds: Iterable[TaskKind[..., Any]]) -> None:
+        """Take in the schedules of the code, once, at the start. Raises ConfigError for a name that is used twice."""
+        now = self._clock.now()
+        declared: dict[str, Schedule] = {}
+        for kind in kinds:
+            for one in kind.schedules:
+                if one.name in declared:
+                    kinds_of_it = f"{declared[one.name].kind} and {one.kind}"
+                    raise ConfigError(f"@schedule: two have the name {one.name!r}, of {kinds_of_it}; name one anew")
+                next_at = first_fire(one.plan, now)
+                declared[one.name] = msgspec.structs.replace(one, created_at=now, next_at=next_at)
+        for name in await self._store.declare_schedules(list(declared.values())):
+            log.warning("the schedule %s of the code is left out: one of this name was made over the API", name)
+
+    # --- reading
+
+    async def find(self, owner: str | None, after: str, limit: int) -> list[Schedule]:
+        """By name, those above `after`."""
+        return await self._store.find_schedules(owner, after, limit)
+
+    async def get(self, name: str, owner: str | None) -> Schedule:
+        """Raises ScheduleNotFound."""
+        found = await self._store.get_schedule(name)
+        if found is None or (owner is not None and found.owner != owner):
+            raise ScheduleNotFound(name)
+        return found
+
+    # --- changing
+
+    async def add(self, name: str, owner: str, fields: Mapping[str, Any]) -> Schedule:
+        """`fields` are those of Schedule that its owner chooses; `args` is decoded JSON. Raises InvalidInput,
+        InvalidArgs, ScheduleConflict, StoreUnavailable."""
+        now = self._clock.now()
+        args = self._checked(fields["kind"], fields.get("args", {}), now)
+        made = Schedule(**{**fields, "name": name, "owner": owner, "args": args, "created_at": now})
+        made = _planned(made, now)
+        if not await self._store.add_schedule(made, MAX_OWNED):
+            if await self._store.get_schedule(name) is not None:
+                raise ScheduleConflict(f"there is a schedule of the name {name} already")
+            raise ScheduleConflict(f"one owner has at most {MAX_OWNED} schedules")
+        return made
+
+    async def change(self, name: str, owner: str | None, fields: Mapping[str, Any]) -> Schedule:
+        """As `add`, for the fields that are given. A new plan, and one that was paused, begins from now on."""
+        now = self._clock.now()
+        before = await self.get(name, owner)
+        if before.source == "code" and fields.keys() - {"paused"}:
+            raise ScheduleConflict("this schedule stands in the code; only `paused` can be changed here")
+        changes = dict(fields)
+        if changes.keys() & {"kind", "args"}:
+            args = fields.get("args", codec.loads(before.args))
+            changes["args"] = self._checked(fields.get("kind", before.kind), args, now)
+        if "cron" in changes and "every_ms" not in changes:
+            changes["every_ms"] = None
+        if "every_ms" in changes and "cron" not in changes:
+            changes["cron"] = None
+        after = msgspec.structs.replace(before, **changes)
+        planned = (after.plan, after.paused) != (before.plan, before.paused)
+        if planned:
+            after = _planned(after, now)
+        if not await self._store.change_schedule(after, planned):
+            raise ScheduleConflict("somebody else has just changed it; look again")
+        return await self.get(name, owner)
+
+    async def delete(self, name: str, owner: str | None) -> None:
+        found = await self.get(name, owner)
+        if found.source == "code":
+            raise ScheduleConflict("this schedule stands in the code; pause it instead")
+        await self._store.delete_schedule(name)
+
+    async def trigger(self, name: str, owner: str | None) -> Enqueued:
+        """A fire outside the plan, of a paused schedule too. Raises as `TaskService.enqueue`."""
+        found = await self.get(name, owner)
+        options = EnqueueOptions(owner=found.owner, tags=(TAG + name,))
+        (made,) = await self._service.enqueue([TaskRequest(found.kind, codec.loads(found.args), options)])
+        await self._store.note_task(name, made.id)
+        return made
+
+    def _checked(self, kind: str, args: Any, now: int) -> str:
+        """The args as JSON text, when the kind takes them."""
+        try:
+            text = self._service.prepare(TaskRequest(kind, args), now).args
+        except UnknownKind as error:
+            raise InvalidArgs([("/kind", str(error))]) from None
+        except ArgsTooLarge:
+            raise
+        except InvalidArgs as error:
+            raise InvalidArgs([(f"/args{pointer}", detail) for pointer, detail in error.errors]) from None
+        if len(text.encode()) > MAX_ARGS:
+            raise ArgsTooLarge(f"the args of a schedule are limited to {MAX_ARGS} bytes of JSON")
+        return text
+
+
+def _planned(schedule: Schedule, now: int) -> Schedule:
+    first = first_fire(schedule.plan, now)
+    return msgspec.structs.replace(schedule, next_at=None if schedule.paused else first)

@@ -1,0 +1,36 @@
+"""When the next thing is due, kept in memory, so that an idle system costs no query."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+
+class Alarm:
+    """The wall clock may step: whoever asks does so at least once a second."""
+
+    def __init__(self) -> None:
+        self._next_at: int | None = 0  # 0: unknown yet
+
+    def due_at(self, at: int) -> bool:
+        """Take note of a due time; True when it is the earliest."""
+        if self._next_at is not None and at >= self._next_at:
+            return False
+        self._next_at = at
+        return True
+
+    async def turn(self, now: int, look: Callable[[int], Awaitable[int | None]]) -> float | None:
+        """Look, when something is due; `look(now)` returns when the next thing is. Seconds until it is worth another
+        turn, at most the caller's interval (None)."""
+        if self._next_at is None:
+            return None
+        if self._next_at > now:
+            return min((self._next_at - now) / 1000, 1.0)
+        self._next_at = None  # before the look: what is noted during it counts
+        try:
+            following = await look(now)
+        except BaseException:
+            self.due_at(now)
+            raise
+        if following is not None:
+            self.due_at(following)
+        return 0.0 if self._next_at is not None else None

@@ -1,0 +1,17 @@
+"""`cleanup`: once an hour, what retention no longer keeps goes, and temporary files that a kill left behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quart_app.runner import TaskContext, schedule, task
+
+
+@schedule("0 * * * *", timezone="UTC")
+@task("cleanup", timeout=1800)
+async def cleanup(ctx: TaskContext) -> dict[str, Any]:
+    """Delete what is no longer kept; says what went."""
+    rows = await ctx.maintenance.prune()
+    files = await ctx.maintenance.sweep_files()
+    await ctx.log(f"{rows} rows and {len(files)} files removed")
+    return {"rows": rows, "files": files}

@@ -1,0 +1,14 @@
+"""`stats-update`: every five minutes, the figures by kind that `/status` shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quart_app.runner import TaskContext, schedule, task
+
+
+@schedule("*/5 * * * *", timezone="UTC")
+@task("stats-update", timeout=60)
+async def stats_update(ctx: TaskContext) -> dict[str, Any]:
+    """Compute counts, runs and durations of each kind."""
+    return await ctx.maintenance.update_statistics()
