@@ -10,6 +10,7 @@ from quart_app.core import codec
 from quart_app.core.errors import InvalidArgs, QueueFull, TaskNotFound, UnknownKind, WrongState
 from quart_app.core.schedule import MAX_COUNTED, TAG, Schedule, Turn, turn
 from quart_app.core.task import NewTask
+from quart_app.runner.threads import in_thread
 from quart_app.service import EnqueueOptions, TaskRequest, TaskService
 from quart_app.services.alarm import Alarm
 from quart_app.store.base import ScheduleStore
@@ -17,6 +18,7 @@ from quart_app.store.base import ScheduleStore
 log = logging.getLogger("quart_app.schedules")
 
 CHUNK: Final = 50
+LONG: Final = 3_600_000  # ms: the fires of a longer time are counted in a thread, which lets the event loop turn
 FULL_PAUSE: Final = 1000  # ms until a full queue is tried again
 
 
@@ -40,8 +42,7 @@ class Scheduler:
         due = await self._store.due_schedules(now, CHUNK)
         turns = []
         for schedule, busy in due:
-            turns.append((schedule, busy, _decide(schedule, now, busy)))
-            await asyncio.sleep(0)  # missed fires may take long to count
+            turns.append((schedule, busy, await _decide(schedule, now, busy)))
         try:
             await asyncio.gather(*(self._carry_out(*one, now) for one in turns))
         except QueueFull as error:
@@ -89,8 +90,12 @@ class Scheduler:
         await self._store.fire(schedule, [], next_at, error=str(error)[:1000])
 
 
-def _decide(schedule: Schedule, now: int, busy: bool) -> Turn | Exception:
+async def _decide(schedule: Schedule, now: int, busy: bool) -> Turn | Exception:
+    assert schedule.next_at is not None
     try:
+        if now - schedule.next_at > LONG:
+            return await in_thread(lambda: turn(schedule, now, busy), "schedule-turn")
+        await asyncio.sleep(0)  # sixty fires of some time zone take a millisecond to count
         return turn(schedule, now, busy)
     except Exception as error:  # a time zone that the machine no longer knows
         return error
