@@ -1,4 +1,4 @@
-"""Atomic writing under the data directory: a reader sees a whole file or none, also after a power cut."""
+"""Files under the data directory. Writing is atomic: a reader sees a whole file or none, also after a power cut."""
 
 from __future__ import annotations
 
@@ -6,30 +6,40 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
-_TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+# What this class and the backup name a file that is not whole yet.
+_TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}(\.[0-9a-f]{8})?\.tmp")
 
 
 class Files:
+    """Names of folders and files are the caller's own (ids), never a user's text. Every method blocks."""
+
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._life = secrets.token_hex(4)
 
     def write(self, folder: str, name: str, data: bytes) -> Path:
-        """Write `<root>/<folder>/<name>` and return its path: temporary file, fsync, rename, fsync of the folder.
+        """Write `<root>/<folder>/<name>` and return its path. Raises ValueError, OSError."""
+        with self.writing(folder, name) as file:
+            file.write(data)
+        return self._root / folder / name
 
-        Blocking; `name` is the caller's own (an id), never a user's text. Raises ValueError, OSError.
-        """
+    @contextmanager
+    def writing(self, folder: str, name: str) -> Iterator[BinaryIO]:
+        """A file to write to, which is `<root>/<folder>/<name>` once the block has ended, and nothing when it raised:
+        temporary file, fsync, rename, fsync of the folder. Raises ValueError, OSError."""
+        _check(folder, name)
         directory = self._root / folder
-        if Path(name).name != name or Path(folder).name != folder:
-            raise ValueError(f"not a plain file name: {folder}/{name}")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = directory / f".{name}.{secrets.token_hex(4)}.tmp"
+        temporary = directory / f".{name}.{secrets.token_hex(4)}.{self._life}.tmp"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.rename(directory / name)
@@ -41,7 +51,6 @@ class Files:
             os.fsync(folder_descriptor)
         finally:
             os.close(folder_descriptor)
-        return directory / name
 
     def sweep(self, before: int) -> list[str]:
         """Delete the temporary files that a kill left behind, in the root and the folders in it, unless they were
@@ -57,3 +66,42 @@ class Files:
             except FileNotFoundError:
                 pass  # whoever wrote it has renamed it
         return swept
+
+    def open(self, folder: str, name: str) -> tuple[BinaryIO, int]:
+        """An existing plain file, to read, and its size in bytes; a link is not followed. Raises ValueError,
+        OSError."""
+        _check(folder, name)
+        directory = os.open(self._root / folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            # Without O_NONBLOCK the opening of a pipe waits for its other end.
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+        finally:
+            os.close(directory)
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            raise FileNotFoundError(name)
+        return os.fdopen(descriptor, "rb"), status.st_size
+
+    def names(self, folder: str) -> list[str]:
+        """What is in the folder; nothing when there is none. Raises OSError."""
+        try:
+            return [path.name for path in (self._root / folder).iterdir()]
+        except FileNotFoundError:
+            return []
+
+    def remove(self, folder: str, name: str) -> None:
+        """Remove a file, if it is there. Raises ValueError, OSError."""
+        _check(folder, name)
+        (self._root / folder / name).unlink(missing_ok=True)
+
+    def is_leftover(self, name: str) -> bool:
+        """A temporary file of a process that has died: whoever holds the database's lock is the only one that writes
+        here."""
+        return name.startswith(".") and name.endswith(".tmp") and not name.endswith(f".{self._life}.tmp")
+
+
+def _check(*names: str) -> None:
+    for name in names:
+        if not name or name in (".", "..") or "/" in name or "\0" in name:
+            raise ValueError(f"not a plain file name: {name!r:.100}")

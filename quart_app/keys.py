@@ -38,6 +38,14 @@ class Keys:
                         f"QUART_APP_API_KEYS: {error}, one of them stored; take another name, or revoke the stored one"
                     ) from None
 
+    def sees(self, owner: str) -> str | None:
+        """The owner whose tasks a task of `owner` may read; None: everybody's. Without an owner are what the operator
+        made and what was made when there were no keys; only who sees everything sees those."""
+        bearer = self.ring.of(owner)
+        if bearer is not None:
+            return bearer.sees
+        return owner or None  # the key may be revoked by now
+
     async def list(self) -> list[Key]:
         return [*self._given, *await self._store.keys()]
 

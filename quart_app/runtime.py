@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import httpx
@@ -23,6 +23,7 @@ from quart_app.runner.registry import Registry, TaskKind, load_module
 from quart_app.runner.runner import STOP_GRACE, Runner
 from quart_app.schedules import Schedules
 from quart_app.service import TaskService
+from quart_app.services import sweeper
 from quart_app.services.feed import Feed
 from quart_app.services.loop import Loop
 from quart_app.services.poller import Poller
@@ -30,11 +31,13 @@ from quart_app.services.pruner import Pruner
 from quart_app.services.rescuer import CHUNK, Rescuer
 from quart_app.services.scheduler import Scheduler
 from quart_app.services.streams import INTERVAL, Streams
+from quart_app.services.sweeper import Sweeper
 from quart_app.settings import Settings
 from quart_app.store import migrate
 from quart_app.store.backup import sync_folder
 from quart_app.store.lock import FileLock
 from quart_app.store.sql_keys import SqlKeys
+from quart_app.store.sql_reports import SqlReports
 from quart_app.store.sql_schedules import SqlSchedules
 from quart_app.store.sql_statistics import SqlStatistics
 from quart_app.store.sql_store import SqlStore
@@ -88,6 +91,9 @@ class Runtime:
             limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)
             self._http = httpx.AsyncClient(timeout=httpx.Timeout(10.0, connect=5.0), limits=limits, trust_env=False)
         return self._http
+
+    async def query(self, name: str, params: Mapping[str, object], owner: str) -> list[dict[str, Any]]:
+        return await self._reports.query(name, params, self.keys.sees(owner))
 
     # --- life
 
@@ -159,6 +165,7 @@ class Runtime:
         settings = self.settings
         self.store = SqlStore(self._db, worker=f"{os.getpid()}-{secrets.token_hex(4)}", listener=self)
         self.keys = Keys(SqlKeys(self._db), self.clock, settings)
+        self._reports = SqlReports(self._db)
         self.service = TaskService(self.store, self.registry, self.clock, settings)
         schedule_store = SqlSchedules(self._db, listener=self)
         self.schedules = Schedules(schedule_store, self.service, self.clock)
@@ -168,7 +175,7 @@ class Runtime:
         self.runner = Runner(self.store, self.registry, self.clock, self, self.processes)
         self.service.cancel_run = self.runner.cancel
         self.service.on_end = self.runner.on_end = self._on_end
-        shares = {"audit": max(settings.concurrency // AUDIT_SHARE, 1)}
+        shares = {"audit": max(settings.concurrency // AUDIT_SHARE, 1), "reports": settings.cpu_slots}
         self.dispatcher = Dispatcher(self.store, self.runner, self.clock, self._spawn, settings.concurrency, shares)
         self._poller = Poller(self.store, self._on_end)
         self._rescuer = Rescuer(self.store, self.clock, settings.max_crashes, self._on_end)
@@ -183,6 +190,7 @@ class Runtime:
         self._loops = [
             self._poll_loop,
             Loop("pruner", pruner.run_once, self.clock, interval=10.0),
+            Loop("sweeper", Sweeper(self.files, self._reports).run_once, self.clock, interval=sweeper.INTERVAL),
             self._feed_loop,
             Loop("stream-sweeper", self.streams.run_once, self.clock, interval=INTERVAL),
             Loop("store-watch", self._watch_store, self.clock, interval=1.0),

@@ -35,7 +35,7 @@ ROOMS: dict[str, set[str]] = {
     "store": {"core"},
     "runner": {"core", "store.base"},
     "service": {"core", "store.base", "runner.registry", "runner.dispatcher"},
-    "services": {"core", "store.base", "runner", "service"},
+    "services": {"core", "store.base", "runner", "service", "files"},
     # What a user's own module may import: the package's own names, and the errors and types of core.
     "tasks": {"core", "runner.__init__"},
     "metrics": {"core"},
@@ -61,6 +61,7 @@ FOR_ANNOTATIONS: dict[str, set[str]] = {
     "web.openapi.document": {"runner.registry"},
     "web.metrics": {"runtime"},
     "web.streams": {"services"},
+    "web.examples.reports": {"services"},
     "web.sockets": {"services"},
 }
 
@@ -71,7 +72,8 @@ DRIVERS: dict[str, set[str]] = {
     "wsproto": {"web.wire"},
     "aiosqlite": {"store.sqlite"},
     "sqlite3": {"store"},
-    "aiosmtplib": {"tasks.send_email"},
+    "aiosmtplib": {"tasks.mail"},
+    "reportlab": {"tasks.pdf", "tasks.pdf_text"},
     "structlog": {"logs", "runner"},
     "prometheus_client": {"metrics", "web.metrics"},
     "httpx": {"runtime", "runner.context", "cli"},
@@ -282,7 +284,7 @@ def test_nothing_imports_everything() -> None:
 
 
 def test_importing_the_package_does_not_load_a_web_framework_or_a_driver() -> None:
-    heavy = {"quart", "hypercorn", "aiosqlite", "httpx", "aiosmtplib", "structlog", "prometheus_client"}
+    heavy = {"quart", "reportlab", "hypercorn", "aiosqlite", "httpx", "aiosmtplib", "structlog", "prometheus_client"}
     script = f"import sys, quart_app; print(sorted({heavy} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr

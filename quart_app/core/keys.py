@@ -70,6 +70,11 @@ class KeyRing:
         self._callers[digest] = (digest, Caller(key.name, frozenset(scopes)))
         self._digests[key.name] = digest
 
+    def of(self, name: str) -> Caller | None:
+        """Who the bearer of the key of this name is."""
+        digest = self._digests.get(name)
+        return self._callers[digest][1] if digest is not None else None
+
     def remove(self, name: str) -> None:
         if (digest := self._digests.pop(name, None)) is not None:
             del self._callers[digest]

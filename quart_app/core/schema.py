@@ -28,3 +28,22 @@ def portable(schema: Any) -> Any:
             for key, value in schema.items()
         }
     return [portable(one) for one in schema] if isinstance(schema, (list, tuple)) else schema
+
+
+def choices(args_type: type[msgspec.Struct], pointer: str) -> list[Any]:
+    """The values of the enumeration at a place in the args, by its JSON Pointer; none when there is none."""
+    schema, definitions = args_schema(args_type, "{name}")
+    nodes = _meant([schema], definitions)
+    for part in pointer.split("/")[1:]:
+        below = [child for node in nodes for child in (node.get("properties", {}).get(part), node.get("items"))]
+        nodes = _meant([child for child in below if child], definitions)
+    return [value for node in nodes for value in node.get("enum", ())]
+
+
+def _meant(nodes: list[dict[str, Any]], definitions: dict[str, Any]) -> list[dict[str, Any]]:
+    """The schemas that these refer to, and all the alternatives that they give."""
+    found: list[dict[str, Any]] = []
+    for node in nodes:
+        target = definitions[node["$ref"]] if "$ref" in node else node
+        found += _meant(target["anyOf"], definitions) if "anyOf" in target else [target]
+    return found

@@ -50,6 +50,8 @@ class Doors(Protocol):
     @property
     def service(self) -> EnqueueDoor: ...
 
+    async def query(self, name: str, params: Mapping[str, object], owner: str) -> list[dict[str, Any]]: ...
+
 
 async def insist(call: Callable[[], Awaitable[T]], clock: Clock) -> T:
     """Repeat a call of a run until the store answers it: a full disk must cost time, not work. Raises StoreClosed."""
@@ -95,6 +97,11 @@ class TaskContext:
     def attempt(self) -> int:
         """Number of this attempt, from 1."""
         return self._task.attempt
+
+    @property
+    def max_attempts(self) -> int:
+        """How many attempts may end in an error; of this task, whatever its kind's default is."""
+        return self._task.max_attempts
 
     @property
     def owner(self) -> str:
@@ -217,6 +224,11 @@ class TaskContext:
         options.setdefault("owner", self._task.owner)
         return await self._doors.service.enqueue_kind(kind, args or {}, options)
 
+    async def query(self, name: str, /, **params: object) -> list[dict[str, Any]]:
+        """The rows of a named, read-only statement; of tasks, only what this task's owner may see. Raises LookupError
+        for a name that is not open to tasks, TypeError for other parameters than it takes, StoreUnavailable."""
+        return await self._doors.query(name, params, self._task.owner)
+
     # --- the runner's side
 
     async def load_steps(self) -> None:
@@ -239,7 +251,18 @@ class BlockingTaskContext:
         self._loop = loop
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("task_id", "kind", "args", "attempt", "owner", "settings", "files", "logger", "cancelled"):
+        if name in (
+            "task_id",
+            "kind",
+            "args",
+            "attempt",
+            "max_attempts",
+            "owner",
+            "settings",
+            "files",
+            "logger",
+            "cancelled",
+        ):
             return getattr(self._context, name)
         raise AttributeError(name)
 
@@ -259,6 +282,9 @@ class BlockingTaskContext:
 
     def enqueue(self, kind: str, args: Mapping[str, Any] | None = None, **options: Any) -> Handle:
         return self._wait(self._context.enqueue(kind, args, **options))  # type: ignore[no-any-return]
+
+    def query(self, name: str, /, **params: object) -> list[dict[str, Any]]:
+        return self._wait(self._context.query(name, **params))  # type: ignore[no-any-return]
 
     def _wait(self, coroutine: Any) -> Any:
         future: Future[Any] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)

@@ -20,7 +20,7 @@ from quart_app.core import pointers
 from quart_app.core.errors import ConfigError, InvalidArgs
 from quart_app.core.retry import Backoff, Errors
 from quart_app.core.schedule import Schedule
-from quart_app.core.schema import args_schema
+from quart_app.core.schema import args_schema, choices
 from quart_app.core.task import DEFAULT_QUEUE, KIND_PATTERN
 
 Executor = Literal["async", "thread", "process"]
@@ -116,7 +116,10 @@ class TaskKind(Generic[P, R]):
         try:
             struct = msgspec.convert(args, self.args_type)
         except msgspec.ValidationError as error:
-            raise InvalidArgs([pointers.explain(str(error))]) from None
+            pointer, detail = pointers.explain(str(error))
+            if detail.startswith("Invalid enum value"):
+                detail += f"; one of {', '.join(map(str, choices(self.args_type, pointer)))}"
+            raise InvalidArgs([(pointer, detail)]) from None
         except RecursionError:
             raise InvalidArgs([("", "nested too deeply")]) from None
         return {name: getattr(struct, field) for name, field in self.parameters}

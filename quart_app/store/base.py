@@ -8,7 +8,7 @@ written and a later try may succeed. A caller that is cancelled while it waits n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from quart_app.core.keys import Key
 from quart_app.core.schedule import Schedule
@@ -270,4 +270,18 @@ class StatisticsStore(Protocol):
 
     async def statistics(self) -> str | None:
         """What was put last."""
+        ...
+
+
+class ReportStore(Protocol):
+    """What tasks may read beyond their own row."""
+
+    async def query(self, name: str, params: Mapping[str, object], owner: str | None) -> list[dict[str, Any]]:
+        """The rows of a read-only statement that is open to tasks, those of `owner` alone (None: everybody's).
+        Raises LookupError for another name, TypeError for other parameters than it takes, StoreUnavailable, also
+        when it takes longer than a second."""
+        ...
+
+    async def gone(self, task_ids: Sequence[str]) -> list[str]:
+        """Those of which there is no task."""
         ...

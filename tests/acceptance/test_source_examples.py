@@ -132,3 +132,37 @@ def test_send_email_and_its_polling_of_the_async_task_examples(documented: Serve
     assert (mail["To"], mail["Subject"]) == ("user@example.com", "Hello")
     assert task_id in mail["Message-ID"]
     assert "This is a test email" in mail.get_content()
+
+
+def test_generate_report_of_the_async_task_examples(documented: Server) -> None:
+    created = curl(
+        documented,
+        "-X", "POST", "http://localhost:8000/tasks/generate-report",
+        "-H", "Content-Type: application/json",
+        "-d", '{"report_type": "tasks", "filters": {}}',
+    )  # fmt: skip
+    task_id = created["task_id"]
+    assert (created["status"], created["status_url"]) == ("pending", f"/tasks/{task_id}")
+    documented.kill9()
+
+    documented.start().wait_ready()
+    documented.ended(task_id)
+    task = curl(documented, f"http://localhost:8000/tasks/{task_id}")
+    assert (task["status"], task["result"]["report_type"]) == ("completed", "tasks")
+    assert task["result"]["file_url"] == f"/reports/tasks-{task_id}.pdf"
+    answer = documented.client.get(task["result"]["file_url"])
+    assert answer.headers["Content-Type"] == "application/pdf"
+    assert answer.content.startswith(b"%PDF-")
+
+
+def test_send_bulk_email_before_and_after_a_kill(documented: Server) -> None:
+    wanted = ["ann@example.com", "bob@example.com"]
+    task_id = documented.post("send-bulk-email", {"recipients": wanted, "subject": "Hello", "body": "All"})
+    documented.kill9()
+
+    documented.start().wait_ready()
+    assert documented.ended(task_id)["result"] == {"sent": 2, "failed": []}
+    mails = [
+        message_from_bytes(path.read_bytes(), policy=default) for path in (documented.data / "outbox").glob("*.eml")
+    ]
+    assert sorted(mail["To"] for mail in mails) == wanted

@@ -6,65 +6,21 @@ import asyncio
 import email
 import email.policy
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
+from tests.mailbox import Mailbox
 from tests.web.conftest import Serve
 from tests.web.site import Site
 
-smtp = pytest.importorskip("aiosmtpd.smtp", reason="MAIL IS NOT TESTED: pip install -r requirements-dev.txt")
-
 MAIL = {"to": "user@example.com", "subject": "Grüße", "body": "first\n.\nlast"}
-
-
-class Mailbox:
-    """An SMTP server in this loop. Each answer in `rcpt` and `data` is given once, then everything is accepted."""
-
-    def __init__(self) -> None:
-        self.rcpt: list[str] = []
-        self.data: list[str] = []
-        self.mails: list[Any] = []
-        self.tries = 0
-        self.login: tuple[bytes, bytes] | None = None
-        self.port = 0
-
-    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
-        self.tries += 1
-        if self.rcpt:
-            return self.rcpt.pop(0)
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
-        if self.data:
-            return self.data.pop(0)
-        self.mails.append(envelope)
-        return "250 OK"
-
-    def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> Any:
-        self.login = (data.login, data.password)
-        return smtp.AuthResult(success=data.password == b"p@ss:word", handled=False)
 
 
 @pytest.fixture
 async def mailbox() -> AsyncIterator[Mailbox]:
     box = Mailbox()
-
-    def session() -> Any:
-        return smtp.SMTP(
-            box,
-            hostname="test",
-            loop=asyncio.get_running_loop(),
-            authenticator=box.authenticate,
-            auth_require_tls=False,
-        )
-
-    server = await asyncio.get_running_loop().create_server(session, "127.0.0.1", 0)
-    box.port = server.sockets[0].getsockname()[1]
-    yield box
-    server.close()
-    await server.wait_closed()
+    async with box.serve():
+        yield box
 
 
 @pytest.fixture

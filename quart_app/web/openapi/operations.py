@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from quart_app.core import schedule
+from quart_app.core import artifacts, schedule
 from quart_app.core.keys import NAME_PATTERN
 from quart_app.web import parse
 from quart_app.web.keys import NewKey
@@ -104,6 +104,7 @@ PATH_PARAMETERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "y": ("An integer of up to 1,000 digits", {"type": "string", "pattern": "^-?[0-9]{1,1000}$"}),
     "schedule": ("The name of a schedule", {"type": "string", "pattern": f"^{schedule.NAME_PATTERN}$"}),
     "name": ("The name of a key", {"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
+    "report": ("The file", {"type": "string", "pattern": artifacts.PATTERN}),
     "file": ("A file of the page", {"type": "string", "enum": list(FILES)}),
 }
 
@@ -306,5 +307,11 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "quickstart.start": Operation("Examples", "Start adding two integers", {200: Answer("Started", shapes.StartedSum)}),
     "quickstart.status": Operation(
         "Examples", "How a task is doing", {200: Answer("In one word", shapes.SimpleStatus)}, (404,)
+    ),
+    "reports.report": Operation(
+        "Examples",
+        "A file that a task made, for the owner of the task",
+        {200: Answer("The file, as an attachment", _TEXT, media="*/*")},
+        (404,),
     ),
 }

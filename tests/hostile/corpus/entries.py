@@ -44,6 +44,9 @@ ARGS: Final[list[tuple[str, dict[str, Any]]]] = [
     ("send-email", {"to": "a@" + "a." * 50_000 + "!", "subject": "s", "body": "b"}),
     ("send-email", {"to": "a@" + "-" * 100_000, "subject": "s", "body": "b"}),
     ("send-email", {"to": "a@b.example", "subject": "s" * 100_000, "body": "b"}),
+    ("send-bulk-email", {"recipients": ["a@b.example"] * 9_000, "subject": "s", "body": "b"}),
+    ("send-bulk-email", {"recipients": ["a@b.example", "c@d.example,e@f.example"], "subject": "s", "body": "b"}),
+    ("send-bulk-email", {"recipients": ["a@" + "a." * 50_000 + "!"], "subject": "s", "body": "b"}),
 ]
 
 KINDS: Final = [

@@ -72,4 +72,5 @@ ALLOWED: Final[dict[str, set[str]]] = {
     "/tasks/x/cancel": {"POST"},
     "/tasks/x/retry": {"POST"},
     "/tasks/x/history": {"GET"},
+    "/reports/x": {"GET"},
 }

@@ -1,0 +1,38 @@
+"""Files that tasks make for people, served under `/reports/`. Each carries the id of its task in its name: the task's
+row says whose it is, and when the row is gone the file goes too."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+FOLDER: Final = "reports"
+MEDIA: Final = {
+    "pdf": "application/pdf",
+    "csv": "text/csv; charset=utf-8",
+    "png": "image/png",
+    "jpg": "image/jpeg",
+}
+_UUID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+PATTERN: Final = rf"^[a-z]{{1,32}}-({_UUID})\.({'|'.join(MEDIA)})$"
+_NAME: Final = re.compile(PATTERN, re.ASCII)
+
+
+def file_name(subject: str, task_id: str, suffix: str) -> str:
+    """`subject` is a word in lower case, `suffix` one of MEDIA."""
+    return f"{subject}-{task_id}.{suffix}"
+
+
+def file_url(name: str) -> str:
+    return f"/{FOLDER}/{name}"
+
+
+def task_of(name: str) -> str | None:
+    """The id of the task that made the file of this name; None when no task can have made it."""
+    found = _NAME.fullmatch(name)
+    return found[1] if found else None
+
+
+def media_of(name: str) -> str:
+    """The media type of a file that `task_of` knows."""
+    return MEDIA[name.rpartition(".")[2]]

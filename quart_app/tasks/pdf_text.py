@@ -1,0 +1,73 @@
+"""Text of any script in a PDF: for each character a font that has it, and no more than fits.
+
+The PDF's own fonts know Latin-1 alone. So the Noto fonts of the package manimgx-fonts are embedded, as far as they are
+used; Chinese, Japanese and Korean are left to the reader's own fonts, as PDF provides for (ISO 32000-1, 9.7.5.2).
+Letters stand in the order in which they are stored and are not joined: no shaping.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import itertools
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+from reportlab.pdfbase.ttfonts import TTFont
+
+MAIN: Final = "NotoSans"
+MAX_TEXT: Final = 400  # characters of one text: more fit in no line, and may cost no time
+_MISSING: Final = "\ufffd"  # NotoSans has it
+_EAST_ASIAN: Final = (
+    (("HANGUL",), "HYSMyeongJo-Medium"),
+    (("HIRAGANA", "KATAKANA"), "HeiseiMin-W3"),
+    (("CJK", "FULLWIDTH", "IDEOGRAPHIC"), "STSong-Light"),
+)
+
+
+def fitted(text: str, width: float, size: float) -> Iterator[tuple[str, str, float]]:
+    """(font, part, width in points) of as much of the text as is no wider than `width`; "…" stands for the rest."""
+    drawn = [_drawn(char) for char in text[:MAX_TEXT]]
+    ends = list(itertools.accumulate(wide * size for _, _, wide in drawn))
+    if ends and (ends[-1] > width or len(text) > MAX_TEXT):
+        dots = _drawn("…")
+        room = width - dots[2] * size
+        drawn = [*drawn[: sum(end <= room for end in ends)], dots]
+    for font, group in itertools.groupby(drawn, key=lambda one: one[0]):
+        part = list(group)
+        yield font, "".join(char for _, char, _ in part), sum(wide for _, _, wide in part) * size
+
+
+@functools.lru_cache(maxsize=20_000)
+def _drawn(char: str) -> tuple[str, str, float]:
+    """Font, character and width (at size 1) by which a character is shown."""
+    if unicodedata.category(char) in ("Cc", "Zl", "Zp"):
+        char = " "
+    for font, known in _fonts():
+        if ord(char) in known:
+            return font, char, pdfmetrics.stringWidth(char, font, 1)
+    for words, font in _EAST_ASIAN:
+        if unicodedata.name(char, "").startswith(words):
+            pdfmetrics.registerFont(UnicodeCIDFont(font))
+            return font, char, 1.0
+    return MAIN, _MISSING, pdfmetrics.stringWidth(_MISSING, MAIN, 1)
+
+
+@functools.cache
+def _fonts() -> list[tuple[str, frozenset[int]]]:
+    """The fonts by name, with the characters that each has; the main one first. Reading them all takes 0.06 s."""
+    package = importlib.util.find_spec("manimgx_fonts")  # files alone: there is nothing to import
+    assert package is not None and package.origin is not None
+    found = []
+    for path in sorted(
+        Path(package.origin).parent.glob("*.ttf"), key=lambda path: (not path.stem.startswith(f"{MAIN}["), path.stem)
+    ):
+        if "Italic" not in path.stem:
+            font = TTFont(path.stem.partition("[")[0], str(path))
+            pdfmetrics.registerFont(font)
+            found.append((font.fontName, frozenset(font.face.charToGlyph)))
+    return found

@@ -1,0 +1,55 @@
+"""`send-bulk-email`: the same mail to many, each on its own.
+
+Each recipient is a step, so after a crash nobody gets a mail again who was recorded. One bad address stops nobody: a
+permanent refusal is an outcome like any other, and for those whom the server does not take now the task runs again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from quart_app.runner import NonRetryable, TaskContext, task
+from quart_app.tasks.mail import Address, Delayed, Line, Mailer, Refused
+
+MAX_RECIPIENTS: Final = 1000
+
+Recipients = Annotated[
+    list[Address],
+    msgspec.Meta(min_length=1, max_length=MAX_RECIPIENTS, description="Each gets a mail of its own, once"),
+]
+
+
+@task("send-bulk-email", max_attempts=5, backoff=(2, 4, 300), timeout=3600)
+async def send_bulk_email(ctx: TaskContext, recipients: Recipients, subject: Line, body: str) -> dict[str, Any]:
+    """Send the same mail to each recipient; who could not be reached is in the result."""
+    wanted = list(dict.fromkeys(recipients))
+    failed: list[dict[str, Any]] = []
+    delayed: Delayed | None = None
+    async with Mailer(ctx) as mailer:
+        for number, to in enumerate(wanted, start=1):
+            try:
+                refusal = await ctx.step(f"{number} {to}"[:200], _send, mailer, ctx.task_id, to, subject, body)
+            except (Delayed, Refused) as error:  # not recorded: it is not the recipient's last word
+                refusal = {"code": error.code, "message": error.said}
+                delayed = error if isinstance(error, Delayed) else delayed
+            if refusal is not None:
+                failed.append({"to": to, **refusal})
+            await ctx.progress(number, len(wanted), f"{number - len(failed)} sent, {len(failed)} not")
+    if delayed is not None and ctx.attempt < ctx.max_attempts:
+        raise delayed
+    if len(failed) == len(wanted):
+        raise NonRetryable(f"nobody of {len(wanted)} got it; the first: {failed[0]}")
+    return {"sent": len(wanted) - len(failed), "failed": failed}
+
+
+async def _send(mailer: Mailer, task_id: str, to: str, subject: str, body: str) -> dict[str, Any] | None:
+    """None when it was sent; the server's word when it refuses this recipient for good."""
+    await mailer.open()
+    try:
+        await mailer.send(f"{task_id}.{hashlib.sha256(to.encode()).hexdigest()[:12]}", to, subject, body)
+    except Refused as error:
+        return {"code": error.code, "message": error.said}
+    return None

@@ -1,0 +1,78 @@
+"""`/reports/<file>`: a file that a task made, for the owner of the task alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from quart import Blueprint, Response
+
+from quart_app.core import artifacts, codec
+from quart_app.core.errors import TaskNotFound
+from quart_app.web import parse
+from quart_app.web.auth import caller
+from quart_app.web.door import Door, this_request
+from quart_app.web.problems import Problem
+from quart_app.web.streams import at_end, enter
+
+if TYPE_CHECKING:
+    from quart_app.services.streams import OpenStream
+
+CHUNK: Final = 262_144  # bytes read and sent at once
+
+
+class ReportViews:
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def blueprint(self) -> Blueprint:
+        made = Blueprint("quart_app_reports", __name__)
+        made.add_url_rule("/reports/<report>", "report", self.report)
+        return made
+
+    async def report(self, report: str) -> Response:
+        request = this_request()
+        parse.query(request, {})
+        await self._check_owner(report, caller(request).sees)
+        try:
+            opened, size = await asyncio.to_thread(self._door.started.files.open, artifacts.FOLDER, report)
+        except OSError:  # not there, or a link that somebody put there
+            raise _not_found() from None
+        at_end(opened.close)
+        headers = {
+            "Content-Type": artifacts.media_of(report),
+            "Content-Disposition": f'attachment; filename="{report}"',
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "private, no-store",
+        }
+        read = request.method != "HEAD"
+        response = Response(_chunks(opened, enter(self._door, request)) if read else b"", headers=headers)
+        response.content_length = size
+        response.timeout = None  # a slow reader may take his time; one who reads nothing is cut as any stream is
+        return response
+
+    async def _check_owner(self, report: str, owner: str | None) -> None:
+        """The name says which task, and the task's result that the file is whole. Raises Problem: another owner's
+        file and none at all look the same."""
+        task_id = artifacts.task_of(report)
+        if task_id is None:
+            raise _not_found()
+        try:
+            task = await self._door.service.get(task_id, owner)
+        except TaskNotFound:
+            raise _not_found() from None
+        result = codec.loads(task.result) if task.result is not None else None
+        if type(result) is not dict or result.get("file_url") != artifacts.file_url(report):
+            raise _not_found()
+
+
+def _not_found() -> Problem:
+    return Problem(404, "file-not-found", "File not found")
+
+
+async def _chunks(file: BinaryIO, stream: OpenStream) -> AsyncIterator[bytes]:
+    while chunk := await asyncio.to_thread(file.read, CHUNK):
+        stream.hands(len(chunk))
+        yield chunk
+        stream.resumes()

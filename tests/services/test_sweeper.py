@@ -1,0 +1,89 @@
+"""Files of tasks that are gone, and nobody else's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from quart_app.core import artifacts
+from quart_app.files import Files
+from quart_app.services import sweeper as module
+from quart_app.services.sweeper import PAUSE, Sweeper
+from quart_app.store.base import Store
+from quart_app.store.sql_reports import SqlReports
+from quart_app.store.sqlite import Database
+from tests.clock import START
+from tests.store.kit import in_status
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path / "files")
+
+
+@pytest.fixture
+def sweeper(files: Files, database: Database) -> Sweeper:
+    return Sweeper(files, SqlReports(database))
+
+
+def names(files: Files) -> set[str]:
+    return set(files.names(artifacts.FOLDER))
+
+
+async def made(store: Store, files: Files, status: str = "completed", **changes: object) -> str:
+    """The file of a new task."""
+    task = await in_status(store, status, **changes)
+    name = artifacts.file_name("tasks", task.id, "csv")
+    files.write(artifacts.FOLDER, name, b"x")
+    return name
+
+
+async def test_the_files_of_a_task_go_after_it_and_no_others(store: Store, files: Files, sweeper: Sweeper) -> None:
+    deleted, kept = await made(store, files), await made(store, files)
+    running = await made(store, files, "processing", queue="q")
+    files.write(artifacts.FOLDER, "notes.txt", b"somebody else's")
+    assert await sweeper.run_once(START) is None
+    task = artifacts.task_of(deleted)
+    assert task is not None
+    await store.delete(task)
+    assert await sweeper.run_once(START) == PAUSE
+    assert names(files) == {kept, running, "notes.txt"}
+    assert await sweeper.run_once(START) is None
+
+
+async def test_pruning_takes_the_files_too(store: Store, files: Files, sweeper: Sweeper) -> None:
+    await made(store, files)
+    await store.prune(START + 10, START + 10, 100)
+    await sweeper.run_once(START)
+    assert names(files) == set()
+
+
+async def test_what_a_dead_process_had_begun_goes_and_what_this_one_writes_stays(
+    files: Files, sweeper: Sweeper, tmp_path: Path
+) -> None:
+    folder = tmp_path / "files" / artifacts.FOLDER
+    with files.writing(artifacts.FOLDER, "a"):
+        (folder / ".b.00.0000.tmp").write_bytes(b"half")
+        assert await sweeper.run_once(START) == PAUSE
+        assert ".b.00.0000.tmp" not in names(files)
+        assert len(names(files)) == 1
+    assert names(files) == {"a"}
+
+
+async def test_many_files_are_looked_at_in_bites(
+    store: Store, files: Files, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", 2)
+    for _ in range(5):
+        await made(store, files)
+    await store.prune(START + 10, START + 10, 100)
+    left = []
+    for _ in range(3):
+        await sweeper.run_once(START)
+        left.append(len(names(files)))
+    assert left == [3, 1, 0]
+
+
+async def test_a_folder_that_is_not_there_is_empty(sweeper: Sweeper) -> None:
+    assert await sweeper.run_once(START) is None
