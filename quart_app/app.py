@@ -24,6 +24,8 @@ from quart_app.signals import Signals
 from quart_app.web import problems
 from quart_app.web.docs import DocsViews
 from quart_app.web.door import EXTENSION, Door
+from quart_app.web.examples.cats import CatViews
+from quart_app.web.examples.limited import LimitedViews
 from quart_app.web.examples.quickstart import QuickstartViews
 from quart_app.web.examples.reports import ReportViews
 from quart_app.web.examples.visits import VisitViews
@@ -52,8 +54,8 @@ def create_app(settings: Settings | None = None, standalone: bool = False, expos
     problems.register(app)
     tasks = QuartTasks(settings=settings, standalone=standalone, exposed=exposed)
     tasks.init_app(app, guarded=True)
-    for views in (VisitViews(tasks.door), QuickstartViews(tasks.door), ReportViews(tasks.door)):
-        app.register_blueprint(views.blueprint())
+    for views in (VisitViews, QuickstartViews, CatViews, LimitedViews, ReportViews):
+        app.register_blueprint(views(tasks.door).blueprint())
     if settings.trusted_proxies:
         app.asgi_app = TrustedProxies(app.asgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     return app

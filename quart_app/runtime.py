@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import httpx
 
+from quart_app.clients import ClientLimit
 from quart_app.clock import Clock, SystemClock
 from quart_app.core.errors import ConfigError, StoreBroken, StoreUnavailable
 from quart_app.core.task import Ended, nobody
@@ -18,6 +19,7 @@ from quart_app.files import Files
 from quart_app.keys import Keys
 from quart_app.maintenance import Maintenance
 from quart_app.runner.dispatcher import Dispatcher, Spawn
+from quart_app.runner.limits import OutboundLimits
 from quart_app.runner.processes import Processes
 from quart_app.runner.registry import Registry, TaskKind, load_module
 from quart_app.runner.runner import STOP_GRACE, Runner
@@ -37,6 +39,7 @@ from quart_app.store import migrate
 from quart_app.store.backup import sync_folder
 from quart_app.store.lock import FileLock
 from quart_app.store.sql_keys import SqlKeys
+from quart_app.store.sql_limits import SqlLimits
 from quart_app.store.sql_reports import SqlReports
 from quart_app.store.sql_schedules import SqlSchedules
 from quart_app.store.sql_statistics import SqlStatistics
@@ -46,7 +49,8 @@ from quart_app.tasks import BUILT_IN
 
 log = logging.getLogger("quart_app")
 
-AUDIT_SHARE: Final = 4  # the audit queue may hold a quarter of the slots
+# Visitors, and tasks that wait for a limit, may hold a quarter of the slots each.
+QUARTERS: Final = ("audit", "cat-facts")
 
 
 class Runtime:
@@ -166,6 +170,9 @@ class Runtime:
         self.store = SqlStore(self._db, worker=f"{os.getpid()}-{secrets.token_hex(4)}", listener=self)
         self.keys = Keys(SqlKeys(self._db), self.clock, settings)
         self._reports = SqlReports(self._db)
+        limits = SqlLimits(self._db)
+        self.limits = OutboundLimits(limits, self.clock)
+        self.clients = ClientLimit(limits, self.clock, settings.client_limit, settings.client_window)
         self.service = TaskService(self.store, self.registry, self.clock, settings)
         schedule_store = SqlSchedules(self._db, listener=self)
         self.schedules = Schedules(schedule_store, self.service, self.clock)
@@ -175,7 +182,7 @@ class Runtime:
         self.runner = Runner(self.store, self.registry, self.clock, self, self.processes)
         self.service.cancel_run = self.runner.cancel
         self.service.on_end = self.runner.on_end = self._on_end
-        shares = {"audit": max(settings.concurrency // AUDIT_SHARE, 1), "reports": settings.cpu_slots}
+        shares = {**dict.fromkeys(QUARTERS, max(settings.concurrency // 4, 1)), "reports": settings.cpu_slots}
         self.dispatcher = Dispatcher(self.store, self.runner, self.clock, self._spawn, settings.concurrency, shares)
         self._poller = Poller(self.store, self._on_end)
         self._rescuer = Rescuer(self.store, self.clock, settings.max_crashes, self._on_end)
@@ -191,6 +198,8 @@ class Runtime:
             self._poll_loop,
             Loop("pruner", pruner.run_once, self.clock, interval=10.0),
             Loop("sweeper", Sweeper(self.files, self._reports).run_once, self.clock, interval=sweeper.INTERVAL),
+            Loop("limits", self.limits.run_once, self.clock, interval=10.0),
+            Loop("clients", self.clients.run_once, self.clock, interval=10.0),
             self._feed_loop,
             Loop("stream-sweeper", self.streams.run_once, self.clock, interval=INTERVAL),
             Loop("store-watch", self._watch_store, self.clock, interval=1.0),
@@ -214,6 +223,8 @@ class Runtime:
     async def _start(self) -> None:
         if self.idle:
             return
+        await self.limits.load()
+        await self.clients.load()
         # The first bite before anything is claimed: what was interrupted goes on before what never started.
         more = await self._rescuer.run_once(self.clock.now()) == CHUNK
         while await self.store.unpark(self.registry.names(), self.clock.now(), CHUNK) == CHUNK:
@@ -264,6 +275,7 @@ class Runtime:
             await loop.stop()
         for task in list(self._upkeep):
             task.cancel()
+        await self.limits.close()
         await self.processes.close()
         if self._http is not None:
             await self._http.aclose()

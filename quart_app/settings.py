@@ -13,6 +13,7 @@ from dotenv import dotenv_values
 
 from quart_app.core import keys
 from quart_app.core.errors import ConfigError
+from quart_app.core.limits import MAX_CALLS, MAX_SECONDS
 
 PREFIX: Final = "QUART_APP_"
 SECRET: Final = frozenset({"api_keys", "smtp_url"})  # never shown
@@ -21,7 +22,7 @@ Seconds = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 Flag = Annotated[int, msgspec.Meta(ge=0, le=1)]
 _ORIGIN: Final = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
-Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+")]
+Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]\S*\Z")]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +56,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     simulated_steps: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(,[0-9]+(\.[0-9]+)?)*\Z")] = "5,3"
     simulated_error_rate: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
     simulated_add_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 2.0
+    cat_facts_url: Url = "https://catfact.ninja/fact"
+    cat_facts_limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_CALLS)] = 100
+    cat_facts_window: Annotated[float, msgspec.Meta(ge=0.001, le=MAX_SECONDS)] = 60.0
+    client_limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
+    client_window: Annotated[int, msgspec.Meta(ge=1, le=MAX_SECONDS)] = 3600
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_file: str = ""
 

@@ -32,6 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "keys": {"core", "store.base"},
     "schedules": {"core", "store.base", "runner.registry", "service"},
     "maintenance": {"core", "store.base", "services", "files"},
+    "clients": {"core", "store.base"},
     "store": {"core"},
     "runner": {"core", "store.base"},
     "service": {"core", "store.base", "runner.registry", "runner.dispatcher"},
@@ -40,7 +41,10 @@ ROOMS: dict[str, set[str]] = {
     "tasks": {"core", "runner.__init__"},
     "metrics": {"core"},
     "web": {"core", "service", "metrics", "logs", ""},
-    "runtime": {"core", "store", "runner", "service", "services", "tasks", "files", "keys", "schedules", "maintenance"},
+    "runtime": {
+        *("core", "store", "runner", "service", "services", "tasks"),
+        *("files", "keys", "clients", "schedules", "maintenance"),
+    },
     "logs": {"core", "runner.logger"},
     "signals": {"core", "logs"},
     "app": {"core", "control", "runner.registry", "runtime", "service", "web", "signals", "loopwatch", "metrics"},
@@ -56,7 +60,8 @@ ROOMS: dict[str, set[str]] = {
 # that the documentation describes come through the service.
 FOR_ANNOTATIONS: dict[str, set[str]] = {
     "runner.context": {"files", "maintenance"},
-    "web.door": {"keys", "runtime", "schedules"},
+    "web.door": {"clients", "keys", "runtime", "schedules"},
+    "web.examples.limited": {"clients"},
     "web.docs": {"runner.registry"},
     "web.openapi.document": {"runner.registry"},
     "web.metrics": {"runtime"},
@@ -76,7 +81,7 @@ DRIVERS: dict[str, set[str]] = {
     "reportlab": {"tasks.pdf", "tasks.pdf_text"},
     "structlog": {"logs", "runner"},
     "prometheus_client": {"metrics", "web.metrics"},
-    "httpx": {"runtime", "runner.context", "cli"},
+    "httpx": {"runtime", "runner.context", "cli", "tasks"},
     "rich": {"cli"},
     "dotenv": {"settings"},
     "uuid_utils": {"service"},

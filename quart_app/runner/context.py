@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from quart_app.clock import Clock
 from quart_app.core import codec
-from quart_app.core.errors import ClaimLost, StoreClosed, StoreUnavailable
+from quart_app.core.errors import ClaimLost, StoreClosed
 from quart_app.core.task import Claimed
+from quart_app.runner.insist import insist
+from quart_app.runner.limits import BlockingLimit, OutboundLimits, Permit
 from quart_app.runner.registry import EnqueueDoor, Handle
 from quart_app.runner.threads import in_thread
 from quart_app.settings import Settings
@@ -30,9 +33,6 @@ MAX_MESSAGE: Final = 4096
 PROGRESS_INTERVAL: Final = 0.2  # seconds between two commits of one task's progress
 
 
-T = TypeVar("T")
-
-
 class ResultTooLarge(Exception):
     """A result or a step's output is over QUART_APP_MAX_RESULT; write a file and return its name instead."""
 
@@ -43,6 +43,7 @@ class Doors(Protocol):
     settings: Settings
     files: Files
     maintenance: Maintenance
+    limits: OutboundLimits
 
     @property
     def http(self) -> httpx.AsyncClient: ...
@@ -51,19 +52,6 @@ class Doors(Protocol):
     def service(self) -> EnqueueDoor: ...
 
     async def query(self, name: str, params: Mapping[str, object], owner: str) -> list[dict[str, Any]]: ...
-
-
-async def insist(call: Callable[[], Awaitable[T]], clock: Clock) -> T:
-    """Repeat a call of a run until the store answers it: a full disk must cost time, not work. Raises StoreClosed."""
-    pause = 0.05
-    while True:
-        try:
-            return await call()
-        except StoreClosed:
-            raise
-        except StoreUnavailable:
-            await clock.sleep(pause)
-            pause = min(pause * 2, 1.0)
 
 
 class TaskContext:
@@ -229,6 +217,15 @@ class TaskContext:
         for a name that is not open to tasks, TypeError for other parameters than it takes, StoreUnavailable."""
         return await self._doors.query(name, params, self._task.owner)
 
+    def limit(self, name: str, max_calls: int, window: float) -> AbstractAsyncContextManager[Permit]:
+        """`async with` around one call to somebody who allows `max_calls` in any `window` seconds: it waits for its
+        turn under this name, over all tasks and restarts, and keeps the task's slot meanwhile. It gives a Permit:
+        `await limit.hold(after)` keeps everybody away for as long as the other side asks (a Retry-After).
+
+        Raises ValueError for what is no limit, and when the name is in use with other numbers.
+        """
+        return self._doors.limits.limit(name, max_calls, window)
+
     # --- the runner's side
 
     async def load_steps(self) -> None:
@@ -285,6 +282,9 @@ class BlockingTaskContext:
 
     def query(self, name: str, /, **params: object) -> list[dict[str, Any]]:
         return self._wait(self._context.query(name, **params))  # type: ignore[no-any-return]
+
+    def limit(self, name: str, max_calls: int, window: float) -> BlockingLimit:
+        return BlockingLimit(self._context, self._loop, name, max_calls, window)
 
     def _wait(self, coroutine: Any) -> Any:
         future: Future[Any] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)

@@ -18,7 +18,8 @@ from quart_app.core.errors import ClaimLost, InvalidArgs, NonRetryable, Retry, S
 from quart_app.core.lifecycle import Cancelled, Outcome, Raised, Stopped, Succeeded, Unregistered
 from quart_app.core.retry import Backoff, is_retryable
 from quart_app.core.task import Claimed, Ended, TaskError, nobody
-from quart_app.runner.context import BlockingTaskContext, Doors, ResultTooLarge, TaskContext, encode_bounded, insist
+from quart_app.runner.context import BlockingTaskContext, Doors, ResultTooLarge, TaskContext, encode_bounded
+from quart_app.runner.insist import insist
 from quart_app.runner.processes import ChildDied, ChildError, Processes
 from quart_app.runner.registry import Registry, TaskKind
 from quart_app.runner.threads import in_thread

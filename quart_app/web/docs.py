@@ -17,7 +17,7 @@ from quart_app.core.errors import UnknownKind
 from quart_app.web import parse, render
 from quart_app.web.door import Door, this_request
 from quart_app.web.openapi import document, shapes
-from quart_app.web.openapi.operations import FILES
+from quart_app.web.openapi.texts import FILES
 from quart_app.web.tasks import known_versions
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from quart import Request, Websocket, request, websocket
 from quart_app.core.errors import Draining
 
 if TYPE_CHECKING:
+    from quart_app.clients import ClientLimit
     from quart_app.keys import Keys
     from quart_app.runtime import Runtime
     from quart_app.schedules import Schedules
@@ -44,6 +45,10 @@ class Door:
     @property
     def schedules(self) -> Schedules:
         return self.started.schedules
+
+    @property
+    def clients(self) -> ClientLimit:
+        return self.started.clients
 
 
 def this_websocket() -> Websocket:

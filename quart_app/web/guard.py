@@ -87,6 +87,13 @@ def from_other_site(request: BaseRequestWebsocket) -> bool:
         return True
 
 
+def refuse_unasked(request: Request) -> None:
+    """Raises Problem 403 unless `may_start_work`."""
+    if not may_start_work(request):
+        detail = "only a GET of your own starts something: no HEAD, no prefetch, no other site's link"
+        raise Problem(403, "cross-site", "Forbidden", detail)
+
+
 def may_start_work(request: Request) -> bool:
     """GET routes of the examples start tasks: only for a person's own GET, never for HEAD, prefetch or another site."""
     if request.method != "GET" or from_other_site(request):

@@ -200,6 +200,11 @@ def check_key(name: str, key: str) -> None:
         raise InvalidInput(f"{name} must be one text of 1 to 255 visible ASCII characters")
 
 
+def prefers_async(request: Request) -> bool:
+    """`Prefer: respond-async` (RFC 7240): rather a 202 than a wait."""
+    return any(one.strip().lower() == "respond-async" for one in (field(request, b"prefer") or "").split(","))
+
+
 def prefer_wait(request: Request) -> float | None:
     """Seconds of `Prefer: wait=N` (RFC 7240), at most 60; None when not asked for."""
     prefer = field(request, b"prefer")

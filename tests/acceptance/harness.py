@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = Path(__file__).with_name("hostile.py")
+NOBODY = "http://127.0.0.1:9/"  # no test asks a server of the world for anything
 DEADLINE = 30.0  # seconds; generous, so that one slow core fails no test
 
 
@@ -78,8 +79,15 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
         self.lives = 0
         self.prefix: list[str] = []  # a command that runs the interpreter
-        given = {"drain_seconds": 1, "tasks": HOSTILE, "data_dir": self.data, "simulated_error_rate": 0}
-        given |= {"schedules": 0, **settings}  # they fire by the clock on the wall: tests count tasks
+        given = {
+            "drain_seconds": 1,
+            "tasks": HOSTILE,
+            "data_dir": self.data,
+            "simulated_error_rate": 0,
+            "schedules": 0,  # they fire by the clock on the wall: tests count tasks
+            "cat_facts_url": NOBODY,
+            **settings,
+        }
         self.environment = {name: text for name, text in os.environ.items() if not name.startswith("QUART_APP_")}
         self.environment |= {f"QUART_APP_{name.upper()}": str(value) for name, value in given.items()}
         self.environment["PYTHONPATH"] = str(ROOT)

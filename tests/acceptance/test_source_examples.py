@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import uuid
@@ -21,8 +22,7 @@ def curl(server: Server, *arguments: str) -> Any:
     program = shutil.which("curl")
     if program is None:
         pytest.skip("CURL IS NOT INSTALLED: the documents' own lines cannot be tried")
-    words = [argument.replace("http://localhost:5000", server.url).replace("http://localhost:8000", server.url)
-             for argument in arguments]  # fmt: skip
+    words = [re.sub(r"http://(localhost|127\.0\.0\.1):[58]000", server.url, argument) for argument in arguments]
     answer = subprocess.run(
         [program, "--silent", "--show-error", "--noproxy", "*", *words], capture_output=True, check=True, timeout=30
     )

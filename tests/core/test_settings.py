@@ -80,6 +80,15 @@ KNOBS: dict[str, tuple[str, Any, list[str]]] = {
     "SIMULATED_STEPS": ("0.1,0,2", "0.1,0,2", ["", "a", "1,", ",1", "-1", "1;2", "1e9", "1 2"]),
     "SIMULATED_ERROR_RATE": ("0.25", 0.25, ["-0.1", "1.1", "NaN", "10%", "", "inf"]),
     "SIMULATED_ADD_SECONDS": ("0", 0.0, ["-1", "3601", "nan", "", "x"]),
+    "CAT_FACTS_URL": (
+        "http://cats/x?y",
+        "http://cats/x?y",
+        ["", "cats", "ftp://cats", "http://", "http:///x", "http://a b"],
+    ),
+    "CAT_FACTS_LIMIT": ("7", 7, ["0", "-1", "100001", "", "1.5"]),
+    "CAT_FACTS_WINDOW": ("0.5", 0.5, ["0", "-1", "31622401", "nan", "inf", "", "minute"]),
+    "CLIENT_LIMIT": ("7", 7, ["0", "-1", "10001", "", "1.5"]),
+    "CLIENT_WINDOW": ("60", 60, ["0", "-1", "31622401", "", "1.5", "hour"]),
     "LOG_LEVEL": ("DEBUG", "DEBUG", ["debug", "TRACE", "", "10"]),
     "LOG_FILE": ("/var/log/x.log", "/var/log/x.log", []),
 }

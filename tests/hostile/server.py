@@ -28,6 +28,7 @@ class Server:
         self.resident_at_first = 0
         environment = {name: value for name, value in os.environ.items() if not name.startswith("QUART_APP_")}
         environment |= {"PYTHONPATH": str(ROOT), "QUART_APP_DATA_DIR": str(folder), "QUART_APP_SCHEDULES": "0"}
+        environment["QUART_APP_CAT_FACTS_URL"] = "http://127.0.0.1:9/"  # nobody is there
         environment |= {f"QUART_APP_{name.upper()}": value for name, value in settings.items()}
         command = [sys.executable, "-m", "quart_app", "--bind", f"127.0.0.1:{self.port}"]
         config = ["--config", str(ROOT / "hypercorn.toml")]

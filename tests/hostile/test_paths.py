@@ -24,7 +24,7 @@ def test_an_id_that_is_none_is_404_on_every_route(attack: Attack) -> None:
 
 def test_what_is_no_integer_cannot_be_added(attack: Attack) -> None:
     for text in NUMBERS:
-        for target in (f"/start/{text}/1", f"/start/1/{text}", f"/start/{text}/{text}"):
+        for target in (f"/start/{text}/1", f"/start/1/{text}", f"/start/{text}/{text}", f"/cat/{text}"):
             attack.refused(target, request("GET", target), 400, 404)
 
 
@@ -61,7 +61,7 @@ def test_options_is_answered_everywhere_and_starts_nothing(attack: Attack) -> No
 def test_head_has_no_body_and_starts_nothing(attack: Attack) -> None:
     for path, allowed in ALLOWED.items():
         if "GET" in allowed:
-            attack.answered(f"HEAD {path}", request("HEAD", path), 200, 403, 404)
+            attack.answered(f"HEAD {path}", request("HEAD", path), 200, 400, 403, 404)
             # A body that should not be there would be read as the next answer.
             attack.answered(f"behind HEAD {path}", request("GET", "/health"), 200)
     reply = attack.answered("HEAD of a task", request("HEAD", f"/tasks/{attack.done}"), 200)

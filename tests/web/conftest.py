@@ -29,6 +29,7 @@ def serve(tmp_path: Path) -> Serve:
             "simulated_error_rate": 0.0,
             "simulated_add_seconds": 0.0,
             "schedules": 0,  # they fire by the clock on the wall, and tests count tasks
+            "cat_facts_url": "http://127.0.0.1:9/",  # nobody is there
         }
         settings = Settings(**{"data_dir": str(tmp_path), "tasks": str(KINDS), **quick, **given})
         app = create_app(settings)

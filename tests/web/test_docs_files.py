@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from quart_app.web.openapi.operations import FILES
+from quart_app.web.openapi.texts import FILES
 from tests.web.site import Site, assert_problem
 
 

@@ -14,8 +14,7 @@ from quart_app.service import EnqueueOptions, TaskRequest
 from quart_app.web import parse, render
 from quart_app.web.auth import caller, require
 from quart_app.web.door import Door, this_request
-from quart_app.web.guard import may_start_work
-from quart_app.web.problems import Problem
+from quart_app.web.guard import refuse_unasked
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,1000}", re.ASCII)
 
@@ -34,9 +33,7 @@ class QuickstartViews:
         request = this_request()
         require(request, "write")
         parse.query(request, {})
-        if not may_start_work(request):
-            detail = "only a GET of your own starts a task: no HEAD, no prefetch, no other site's link"
-            raise Problem(403, "cross-site", "Forbidden", detail)
+        refuse_unasked(request)
         owned = EnqueueOptions(owner=caller(request).name)
         asked = TaskRequest("add", {"x": _integer("x", x), "y": _integer("y", y)}, owned)
         (made,) = await self._door.service.enqueue([asked])

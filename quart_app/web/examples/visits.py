@@ -19,6 +19,8 @@ ENDPOINTS = {
     "/status": "what the server is doing",
     "/start/<x>/<y>": "start adding two integers",
     "/status/<task_id>": "how a task is doing",
+    "/cat_async_limited/<n>": "n cat facts, never faster than their source allows",
+    "/api/data": "so many calls an hour for each X-User-ID",
     "/tasks/<kind>": "POST args to start a task",
     "/tasks/<task_id>": "the task",
     "/kinds": "what can be started",

@@ -18,7 +18,7 @@ import quart_app
 from quart_app.core.errors import InvalidArgs
 from quart_app.core.schema import portable
 from quart_app.web import options, parse
-from quart_app.web.openapi import operations, shapes
+from quart_app.web.openapi import operations, shapes, texts
 from quart_app.web.openapi.examples import example
 from quart_app.web.openapi.operations import JSON, Answer, Operation
 from quart_app.web.tasks import MAX_BATCH
@@ -130,7 +130,7 @@ def _operation(name: str, one: Operation, path: str, schemas: _Schemas) -> Json:
         "tags": [one.tag],
         "summary": one.summary,
         "parameters": [
-            *(_parameter("path", name, *operations.PATH_PARAMETERS[name]) for name in variables),
+            *(_parameter("path", name, *texts.PATH_PARAMETERS[name]) for name in variables),
             *(_parameter("query", name, one.texts[name], reader.schema) for name, reader in one.query.items()),
             *({"$ref": f"#/components/parameters/{name}"} for name in one.headers),
         ],
@@ -162,7 +162,7 @@ def _create(one: _Kind, schemas: _Schemas) -> Json:
     for name, reader in options.OPTIONS.items():
         if name in _OF_THE_KIND:
             given = {} if defaults[name] is None else {"default": defaults[name]}
-            parameter = _parameter("query", name, operations.TEXTS[name], {**reader.schema, **given})
+            parameter = _parameter("query", name, texts.TEXTS[name], {**reader.schema, **given})
         else:
             parameter = {"$ref": f"#/components/parameters/{name}"}
         described["parameters"].append(parameter)
@@ -199,7 +199,7 @@ def _body(schema: Json, required: bool, shown: Any) -> Json:
 def _entry_options() -> Json:
     """The options of one entry: those of the query, `tags` in place of `tag`, and its own key."""
     single = {name: reader.schema for name, reader in options.OPTIONS.items() if name != "tag"}
-    key = operations.REQUEST_HEADERS["Idempotency-Key"][1]
+    key = texts.REQUEST_HEADERS["Idempotency-Key"][1]
     optional = {
         name: {"anyOf": [schema, {"type": "null"}]} for name, schema in {**single, "idempotency_key": key}.items()
     }
@@ -207,7 +207,7 @@ def _entry_options() -> Json:
 
 
 def _parameter(place: str, name: str, text: str, schema: Json) -> Json:
-    required = {"required": True} if place == "path" else {}
+    required = {"required": True} if place == "path" or name in texts.REQUIRED_HEADERS else {}
     return {"name": name, "in": place, **required, "description": text, "schema": schema}
 
 
@@ -221,18 +221,18 @@ def _answer(answer: Answer, schemas: _Schemas) -> Json:
 
 
 def _header(name: str, always: bool) -> Json:
-    text, schema = operations.ANSWER_HEADERS[name]
+    text, schema = texts.ANSWER_HEADERS[name]
     return {"description": text, **({"required": True} if always else {}), "schema": schema}
 
 
 def _components(paths: Mapping[str, Json], schemas: _Schemas) -> Json:
     parameters = {
-        name: _parameter("query", name, operations.TEXTS[name], _TAGS if name == "tag" else reader.schema)
+        name: _parameter("query", name, texts.TEXTS[name], _TAGS if name == "tag" else reader.schema)
         for name, reader in options.OPTIONS.items()
         if name not in _OF_THE_KIND
     }
     parameters |= {
-        name: _parameter("header", name, text, schema) for name, (text, schema) in operations.REQUEST_HEADERS.items()
+        name: _parameter("header", name, text, schema) for name, (text, schema) in texts.REQUEST_HEADERS.items()
     }
     created = _answer(operations.CREATED, schemas)
     created["links"] = {
@@ -245,8 +245,8 @@ def _components(paths: Mapping[str, Json], schemas: _Schemas) -> Json:
         for operation in methods.values()
     }
     responses: Json = {"created": created, "ended": _answer(operations.ENDED, schemas)}
-    for status, text in operations.PROBLEMS.items():
-        headers = {401: ("WWW-Authenticate",), 403: ("WWW-Authenticate",), 503: ("Retry-After",)}.get(status, ())
+    for status, text in texts.PROBLEMS.items():
+        headers = texts.PROBLEM_HEADERS.get(status, ())
         answer = Answer(text, shapes.Problem, "application/problem+json", sometimes=headers)
         responses[str(status)] = _answer(answer, schemas)
     return {

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from quart_app.core import artifacts, schedule
-from quart_app.core.keys import NAME_PATTERN
 from quart_app.web import parse
 from quart_app.web.keys import NewKey
 from quart_app.web.openapi import shapes
+from quart_app.web.openapi.texts import EVENT_TEXTS, FILTER_TEXTS, TEXT, TEXTS
 from quart_app.web.schedules import PAGE, NewSchedule, ScheduleChanges
 from quart_app.web.streams import AFTER, EVENT_FILTERS
 from quart_app.web.tasks import FILTERS, RESTART, WAIT
@@ -19,94 +18,6 @@ JSON: Final = "application/json"
 ALWAYS: Final = (400, 431, 503)
 WITH_KEY: Final = (401, 403)
 WITH_BODY: Final = (408, 413, 415)
-PROBLEMS: Final[dict[int, str]] = {
-    400: "The request cannot be read: malformed JSON, an unknown or malformed query parameter",
-    401: "There are keys, and none was sent, or an unknown one",
-    403: "The key's scope does not allow it; or another site's page asks to start or change something",
-    404: "There is no such thing, or it is another owner's",
-    408: "The body did not arrive in time",
-    409: "The status of the task, the key or the schedule does not allow it",
-    410: "The task of this Idempotency-Key was deleted",
-    413: "The body, or the args, are too large",
-    415: "The body is not application/json, or it is encoded",
-    422: "The args do not fit, or the Idempotency-Key was used for something else",
-    431: "Too many header fields, or too long ones",
-    503: "Starting, stopping, a full queue, too many streams, or a store that cannot write",
-}
-
-TEXTS: Final[dict[str, str]] = {
-    "delay": "Seconds from now until it may start. Not together with `run_at`",
-    "run_at": "When it may start, at most ten years ahead",
-    "priority": "Higher goes first",
-    "queue": "A name, for listings and counts",
-    "max_attempts": "Runs that may end in an error before the task is `failed`",
-    "timeout": "Seconds for one attempt",
-    "expires": "Seconds after which a task that has not started ends `failed`",
-    "tag": "A word to find it by; may be repeated, up to 20 times",
-    "wait": "Seconds to wait for the end of the task",
-    "restart": "Forget the recorded steps",
-    "after": "Only events with a higher number; 0 is all of them",
-}
-FILTER_TEXTS: Final[dict[str, str]] = {
-    "status": "Only tasks of this status",
-    "kind": "Only tasks of this kind",
-    "queue": "Only tasks of this queue",
-    "tag": "Only tasks with this tag",
-    "created_after": "Only tasks created after this time",
-    "created_before": "Only tasks created before this time",
-    "limit": "Tasks on a page",
-    "cursor": "Where the page starts; comes with `next`",
-    "fields": "What a listing holds in addition",
-}
-EVENT_TEXTS: Final = {
-    "after": TEXTS["after"],
-    "kind": "Only events of tasks of this kind",
-    "status": "Only events after which the task had this status",
-}
-
-REQUEST_HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
-    "Idempotency-Key": (
-        "The same key makes one task, for as long as the server remembers it (24 hours)",
-        {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
-    ),
-    "Prefer": (
-        "`wait=N`: answer 200 with the ended task, or 202 after N seconds (0 to 60; RFC 7240)",
-        {"type": "string", "examples": ["wait=10"]},
-    ),
-    "traceparent": ("W3C Trace Context, kept with the task; ignored when it cannot be read", {"type": "string"}),
-    "Last-Event-ID": (
-        "The number of the last event that the client has; it counts more than `after`",
-        parse.sequence.schema,
-    ),
-    "If-None-Match": ("Versions that the client has: 304 when none differs", {"type": "string"}),
-}
-_TEXT: Final = {"type": "string"}
-ANSWER_HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
-    "WWW-Authenticate": ("How to send a key", _TEXT),
-    "Location": ("What was made", {"type": "string", "format": "uri-reference"}),
-    "Retry-After": ("Seconds after which it is worth asking again", {"type": "integer", "minimum": 0}),
-    "ETag": ("The version", {"type": "string", "pattern": '^"[^"]+"$'}),
-    "Link": ('`rel="next"`: the next page', _TEXT),
-    "Idempotency-Replayed": ("`true`: the key already made this task", {"type": "string", "const": "true"}),
-    "Preference-Applied": ("How long the server was ready to wait", {"type": "string", "pattern": "^wait=[0-9.]+$"}),
-}
-# The files of the page under /docs, and what they are.
-FILES: Final = {
-    "start.js": "text/javascript",
-    "swagger-ui.css": "text/css",
-    "swagger-ui-bundle.js": "text/javascript",
-    "favicon-32x32.png": "image/png",
-}
-PATH_PARAMETERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
-    "task_id": ("The task", {"type": "string", "format": "uuid"}),
-    "kind": ("The kind", parse.name_text.schema),
-    "x": ("An integer of up to 1,000 digits", {"type": "string", "pattern": "^-?[0-9]{1,1000}$"}),
-    "y": ("An integer of up to 1,000 digits", {"type": "string", "pattern": "^-?[0-9]{1,1000}$"}),
-    "schedule": ("The name of a schedule", {"type": "string", "pattern": f"^{schedule.NAME_PATTERN}$"}),
-    "name": ("The name of a key", {"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
-    "report": ("The file", {"type": "string", "pattern": artifacts.PATTERN}),
-    "file": ("A file of the page", {"type": "string", "enum": list(FILES)}),
-}
 
 
 class Answer(NamedTuple):
@@ -138,7 +49,7 @@ class Operation(NamedTuple):
 EVENTS: Final = Answer(
     "Server-Sent Events. `id` is the number of the event, `event` is status, progress, log or step, `data` is JSON "
     "with `task_id`, `seq`, `at`, `status`, `cause`, `attempt` and `data`",
-    _TEXT,
+    TEXT,
     media="text/event-stream",
 )
 CREATED: Final = Answer(
@@ -151,6 +62,16 @@ ENDED: Final = Answer(
     "It has ended (after `Prefer: wait`)",
     shapes.Task,
     sometimes=("Idempotency-Replayed", "Preference-Applied"),
+)
+FACTS: Final = Answer("The facts", {"type": "array", "items": {"type": "string"}})
+COLLECTING: Final = Answer("They are being collected", shapes.CreatedTask, always=("Location", "Retry-After"))
+CATS: Final = Operation(
+    "Examples",
+    "Cat facts, asked for one by one",
+    {200: FACTS, 202: COLLECTING},
+    (409, 502, 504),
+    "Waits for a minute, or as `Prefer: wait=N` or `respond-async` says; then it answers 202 with the task.",
+    headers=("Prefer",),
 )
 SAME: Final = Answer("It has not changed", always=("ETag",))
 # What `POST /tasks/{kind}` is for every kind; its path, args and defaults are those of the kind.
@@ -272,7 +193,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
         "Server", "What is it doing?", {200: Answer("Counts and versions", shapes.ServerStatus)}
     ),
     "metrics.metrics": Operation(
-        "Server", "Figures for Prometheus", {200: Answer("Prometheus' text format", _TEXT, media="text/plain")}
+        "Server", "Figures for Prometheus", {200: Answer("Prometheus' text format", TEXT, media="text/plain")}
     ),
     "docs.document": Operation(
         "Documentation",
@@ -284,14 +205,14 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "docs.page": Operation(
         "Documentation",
         "This document as a page",
-        {200: Answer("The page", _TEXT, media="text/html", always=("ETag",)), 304: SAME},
+        {200: Answer("The page", TEXT, media="text/html", always=("ETag",)), 304: SAME},
         headers=("If-None-Match",),
         needs_key=False,
     ),
     "docs.file": Operation(
         "Documentation",
         "A file of that page",
-        {200: Answer("The file", _TEXT, media="*/*", always=("ETag",)), 304: SAME},
+        {200: Answer("The file", TEXT, media="*/*", always=("ETag",)), 304: SAME},
         (404,),
         headers=("If-None-Match",),
         needs_key=False,
@@ -305,13 +226,24 @@ OPERATIONS: Final[dict[str, Operation]] = {
         "Examples", "A greeting; starts a `request-audit` task", {200: Answer("The greeting", shapes.Visit)}
     ),
     "quickstart.start": Operation("Examples", "Start adding two integers", {200: Answer("Started", shapes.StartedSum)}),
+    "cats.one_by_one": CATS,
+    "cats.all_at_once": CATS._replace(summary="Cat facts, asked for at once; fewer when their source refuses some"),
+    "cats.limited": CATS._replace(summary="Cat facts, asked for as fast as their source allows; never fewer"),
+    "limited.data": Operation(
+        "Examples",
+        "So many calls for each user",
+        {200: Answer("The data", shapes.Data, always=("RateLimit", "RateLimit-Policy"))},
+        (429,),
+        "HEAD tells how many are left and counts nothing.",
+        headers=("X-User-ID",),
+    ),
     "quickstart.status": Operation(
         "Examples", "How a task is doing", {200: Answer("In one word", shapes.SimpleStatus)}, (404,)
     ),
     "reports.report": Operation(
         "Examples",
         "A file that a task made, for the owner of the task",
-        {200: Answer("The file, as an attachment", _TEXT, media="*/*")},
+        {200: Answer("The file, as an attachment", TEXT, media="*/*")},
         (404,),
     ),
 }

@@ -286,6 +286,10 @@ class Visit(msgspec.Struct, kw_only=True):
     events_url: Url | UnsetType = UNSET
 
 
+class Data(msgspec.Struct):
+    data: str
+
+
 class StartedSum(msgspec.Struct):
     task_id: uuid.UUID
     status: str

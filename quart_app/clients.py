@@ -1,0 +1,108 @@
+"""How often one client may call us: a sliding window for each, kept in the store, so that none of it fills the memory
+and a restart forgives nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+from weakref import WeakValueDictionary
+
+from quart_app.clock import Clock
+from quart_app.core.limits import Limit
+from quart_app.store.base import ClientStore
+
+MAX_CLIENTS: Final = 100_000  # known of one owner; past it the one that was silent for longest is forgotten
+CHUNK: Final = 500
+PAUSE: Final = 0.05  # seconds between two chunks
+
+
+class Standing(NamedTuple):
+    """Whether a call is `allowed`, how many are `left` after it, and in how many seconds there will be one more (None:
+    there was no call in the whole window)."""
+
+    allowed: bool
+    left: int
+    resets: float | None
+
+
+class ClientLimit:
+    """`max_calls` in any `window` seconds for each client of each owner: a client's name is worth something only below
+    the key that it came with."""
+
+    def __init__(self, store: ClientStore, clock: Clock, max_calls: int, window: int) -> None:
+        self._store = store
+        self._clock = clock
+        self.max_calls = max_calls
+        self.window = window
+        self._limit = Limit(max_calls, window * 1000)
+        # The store has times of the wall clock; within this life they go on by the other one, which never steps.
+        self._zero = clock.now() - int(clock.monotonic() * 1000)
+        self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._counts: dict[str, int] = {}
+
+    async def load(self) -> None:
+        """Count the clients that are known, once, at the start. Raises StoreUnavailable."""
+        self._counts = await self._store.client_counts()
+
+    async def call(self, owner: str, client: str) -> Standing:
+        """Count one call if it is allowed; it is on disk when this returns. Raises StoreUnavailable."""
+        # Shielded: who hangs up has called all the same, and the next call of this client must see it.
+        return await asyncio.shield(self._call(owner, client))
+
+    async def _call(self, owner: str, client: str) -> Standing:
+        async with self._turns.setdefault((owner, client), asyncio.Lock()):
+            known = await self._store.client_calls(owner, client)
+            now = self._now()
+            dates = self._inside(known, now)
+            allowed = self._allows(dates, now)
+            if allowed:
+                dates.append(now)
+            # Dates to come are of a life before the clock was set back. Unless they are put down as of now, they are
+            # to come for ever.
+            if allowed or (known and known[-1] > now):
+                await self._put(owner, client, dates, new=known is None)
+            return self._standing(allowed, dates, now)
+
+    async def look(self, owner: str, client: str) -> Standing:
+        """What `call` would say, without counting one. Raises StoreUnavailable."""
+        known = await self._store.client_calls(owner, client)
+        now = self._now()
+        dates = self._inside(known, now)
+        return self._standing(self._allows(dates, now), dates, now)
+
+    def _now(self) -> int:
+        return self._zero + int(self._clock.monotonic() * 1000)
+
+    def _inside(self, known: Sequence[int] | None, now: int) -> list[int]:
+        return [min(date, now) for date in self._limit.inside(known or (), now)]
+
+    def _allows(self, dates: Sequence[int], now: int) -> bool:
+        return self._limit.opens_at(dates, 0, now) == now
+
+    def _standing(self, allowed: bool, dates: Sequence[int], now: int) -> Standing:
+        if not dates:
+            return Standing(allowed, self.max_calls, None)
+        next_out = dates[max(len(dates) - self.max_calls, 0)]
+        resets = (next_out + self._limit.window - now) / 1000
+        return Standing(allowed, max(self.max_calls - len(dates), 0), resets)
+
+    async def _put(self, owner: str, client: str, dates: Sequence[int], new: bool) -> None:
+        known = self._counts.get(owner, 0) + new
+        evict = min(max(known - MAX_CLIENTS, 0), CHUNK)
+        self._counts[owner] = known - evict  # before the write, so that others who write meanwhile know
+        try:
+            forgotten = await self._store.put_client_calls(owner, client, dates, evict)
+        except BaseException:
+            self._counts[owner] += evict - new
+            raise
+        self._counts[owner] += evict - forgotten
+
+    async def run_once(self, now: int) -> float | None:
+        """Forget clients that were silent for a window, in small bites; seconds to the next one, None when all are."""
+        forgotten = 0
+        for owner in list(self._counts):
+            gone = await self._store.forget_clients(owner, self._now() - self.window * 1000, CHUNK)
+            self._counts[owner] -= gone
+            forgotten += gone
+        return PAUSE if forgotten else None

@@ -1,0 +1,24 @@
+"""Calls of a run to the store: a full disk must cost time, not work."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from quart_app.clock import Clock
+from quart_app.core.errors import StoreClosed, StoreUnavailable
+
+T = TypeVar("T")
+
+
+async def insist(call: Callable[[], Awaitable[T]], clock: Clock) -> T:
+    """Repeat a call until the store answers it. Raises StoreClosed."""
+    pause = 0.05
+    while True:
+        try:
+            return await call()
+        except StoreClosed:
+            raise
+        except StoreUnavailable:
+            await clock.sleep(pause)
+            pause = min(pause * 2, 1.0)

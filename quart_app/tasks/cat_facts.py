@@ -1,0 +1,154 @@
+"""`cat-facts`, `cat-facts-async`, `cat-facts-limited`: n calls of an API that gives one fact a call and allows so many
+in a minute. One by one; all at once, without those that were refused; and all, never faster than is allowed.
+
+Each fact is a recorded step: what was answered before a crash is not asked for again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from quart_app.runner import NonRetryable, TaskContext, task
+
+Amount = Annotated[int, msgspec.Meta(ge=0, le=10_000, description="How many facts", examples=[3])]
+
+AT_ONCE: Final = 20  # calls of one task
+SECONDS: Final = 10.0  # for one call, from connecting to the last byte
+MAX_ANSWER: Final = 64 * 1024  # bytes
+# An answer that must be unpacked could be of any size.
+HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
+
+
+class Fact(msgspec.Struct):
+    """What the upstream answers; whatever else is in it is nobody's business."""
+
+    fact: str
+
+
+class UpstreamError(Exception):
+    """The upstream cannot be reached, or its answer is none."""
+
+
+class UpstreamTimeout(UpstreamError):
+    """It did not answer in time."""
+
+
+class UpstreamLimit(UpstreamError):
+    """It answered 429: too many requests. `retry_after` is the text of that field, if there was one."""
+
+    def __init__(self, retry_after: str | None) -> None:
+        super().__init__("the upstream answered 429: its limit is reached")
+        self.retry_after = retry_after
+
+
+@task("cat-facts", queue="cat-facts", timeout=86_400)
+async def one_by_one(ctx: TaskContext, n: Amount) -> list[str]:
+    """Ask for n cat facts, one by one; an error of the upstream, its limit too, is the end."""
+    return await collect(ctx, n, ask, at_once=1)
+
+
+@task("cat-facts-async", queue="cat-facts", timeout=86_400)
+async def all_at_once(ctx: TaskContext, n: Amount) -> list[str]:
+    """Ask for n cat facts at once; those that the upstream's limit refuses are left out."""
+    return await collect(ctx, n, ask_once, AT_ONCE)
+
+
+@task("cat-facts-limited", queue="cat-facts", timeout=86_400, max_attempts=3, backoff=(1, 2, 10))
+async def in_turn(ctx: TaskContext, n: Amount) -> list[str]:
+    """Ask for n cat facts, as fast as the upstream's limit allows over all who ask; always n."""
+    return await collect(ctx, n, ask_in_turn, AT_ONCE)
+
+
+async def collect(
+    ctx: TaskContext, n: int, ask_one: Callable[[TaskContext], Awaitable[str | None]], at_once: int
+) -> list[str]:
+    """The facts of n recorded steps, in order, without those that are None."""
+    facts: dict[int, str] = {}
+    numbers = iter(range(1, n + 1))
+    done = size = 0
+
+    async def work() -> None:
+        nonlocal done, size
+        for number in numbers:
+            fact = await ctx.step(f"fact-{number}", ask_one, ctx)
+            if fact is not None:
+                facts[number] = fact
+                size += len(fact)
+            if size > ctx.settings.max_result:  # as well now as after ten thousand calls
+                raise NonRetryable("the facts are larger than QUART_APP_MAX_RESULT; ask for fewer")
+            done += 1
+            await ctx.progress(done, n)
+
+    workers = [asyncio.create_task(work()) for _ in range(min(at_once, n))]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    return [facts[number] for number in sorted(facts)]
+
+
+async def ask_once(ctx: TaskContext) -> str | None:
+    """One fact; None when the upstream's limit is reached."""
+    try:
+        return await ask(ctx)
+    except UpstreamLimit:
+        return None
+
+
+async def ask_in_turn(ctx: TaskContext) -> str:
+    """One fact, asked for when the limit allows it; when the upstream says no all the same, everybody waits and this
+    call comes again."""
+    settings = ctx.settings
+    while True:
+        async with ctx.limit("cat-facts", settings.cat_facts_limit, settings.cat_facts_window) as limit:
+            try:
+                return await ask(ctx)
+            except UpstreamLimit as error:
+                await limit.hold(error.retry_after)
+
+
+async def ask(ctx: TaskContext) -> str:
+    """One call, one fact. Raises UpstreamLimit, UpstreamTimeout, UpstreamError."""
+    url = ctx.settings.cat_facts_url
+    started = time.monotonic()
+    status: int | str = "no answer"
+    try:
+        async with asyncio.timeout(SECONDS), ctx.http.stream("GET", url, headers=HEADERS) as response:
+            status = response.status_code
+            return await read(response)
+    except (TimeoutError, httpx.TimeoutException):
+        raise UpstreamTimeout(f"the upstream did not answer within {SECONDS:g} s") from None
+    except httpx.HTTPError as error:
+        raise UpstreamError(f"the upstream cannot be reached: {type(error).__name__}") from error
+    finally:
+        seconds = time.monotonic() - started
+        host = urlsplit(url).hostname
+        ctx.logger.info("cat fact from %s: %s after %.3f s", host, status, seconds, status=status, seconds=seconds)
+
+
+async def read(response: httpx.Response) -> str:
+    """The fact in an answer."""
+    if response.status_code == 429:
+        raise UpstreamLimit(response.headers.get("Retry-After"))
+    if response.status_code != 200:
+        raise UpstreamError(f"the upstream answered {response.status_code}")
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise UpstreamError("the upstream's answer is packed, and was not asked to be")
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > MAX_ANSWER:
+            raise UpstreamError(f"the upstream's answer is larger than {MAX_ANSWER} bytes")
+    try:
+        return msgspec.json.decode(body, type=Fact).fact
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise UpstreamError("the upstream's answer is no cat fact") from None

@@ -1,0 +1,65 @@
+"""The outbound limit against an upstream that keeps the same one for itself, in any window, over lives and callers."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.acceptance.conftest import MakeServer
+from tests.acceptance.harness import until
+from tests.acceptance.test_source_examples import curl
+from tests.upstream import Upstream
+
+WINDOW = 2.0
+
+
+def test_250_facts_at_100_a_window_provoke_no_429_with_a_kill_in_the_middle(make_server: MakeServer) -> None:
+    with Upstream(max_calls=100, window=WINDOW) as upstream:
+        server = make_server(cat_facts_url=upstream.url, cat_facts_limit=100, cat_facts_window=WINDOW)
+        server.start().wait_ready()
+        task_id = server.client.get("/cat_async_limited/250", headers={"Prefer": "respond-async"}).json()["task_id"]
+        until(lambda: len(upstream.given) >= 130, "the second window")
+        server.kill9()
+        recorded = server.rows("SELECT json_extract(output, '$') FROM steps")
+
+        server.start().wait_ready()
+        done = server.ended(task_id)
+        assert (done["status"], len(done["result"]), len(set(done["result"]))) == ("completed", 250, 250)
+        assert {fact for (fact,) in recorded} <= set(done["result"])
+        assert upstream.refused == []
+        # What had been answered and not yet recorded at the kill was asked for once more, and nothing else.
+        assert 250 <= upstream.asked <= 250 + 20
+        assert 250 <= len(upstream.given) <= upstream.asked
+
+
+def test_several_callers_and_several_lives_share_one_limit(make_server: MakeServer) -> None:
+    with Upstream(max_calls=20, window=1.0) as upstream:
+        server = make_server(cat_facts_url=upstream.url, cat_facts_limit=20, cat_facts_window=1.0)
+        server.start().wait_ready()
+        asynchronously = {"Prefer": "respond-async"}
+        tasks = [
+            server.client.get(f"/cat_async_limited/{n}", headers=asynchronously).json()["task_id"] for n in (30, 5, 25)
+        ]
+        for enough in (10, 30):
+            until(lambda enough=enough: len(upstream.given) >= enough, f"{enough} facts")
+            server.kill9()
+            server.start().wait_ready()
+        assert [len(server.ended(task_id)["result"]) for task_id in tasks] == [30, 5, 25]
+        assert upstream.refused == []
+
+
+def test_the_documents_own_lines_before_and_after_a_kill(make_server: MakeServer) -> None:
+    with Upstream(max_calls=6, window=3600) as upstream:
+        server = make_server(cat_facts_url=upstream.url, cat_facts_limit=6, cat_facts_window=1.0)
+        server.start().wait_ready()
+        assert len(curl(server, "http://127.0.0.1:5000/cat/3")) == 3
+        assert len(curl(server, "http://127.0.0.1:5000/cat_async/9")) == 3
+        upstream.window = 1.0
+        with ThreadPoolExecutor() as pool:
+            answers = list(pool.map(lambda n: curl(server, f"http://127.0.0.1:5000/cat_async_limited/{n}"), (4, 5)))
+        assert [len(answer) for answer in answers] == [4, 5]
+        server.kill9()
+
+        server.start().wait_ready()
+        refused = len(upstream.refused)
+        assert len(curl(server, "http://127.0.0.1:5000/cat_async_limited/7")) == 7
+        assert len(upstream.refused) == refused
