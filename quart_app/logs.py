@@ -10,12 +10,14 @@ import datetime
 import json
 import logging
 import logging.handlers
+import os
 import queue
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from io import TextIOWrapper
+from typing import Any, Final, cast
 
 import structlog
 from structlog.contextvars import get_contextvars
@@ -184,7 +186,16 @@ class _Console(_Raising, logging.StreamHandler):  # type: ignore[type-arg]
 
 
 class _File(_Raising, logging.handlers.RotatingFileHandler):
-    pass
+    def _open(self) -> TextIOWrapper:
+        """A new file is for its owner only, as the database is: lines carry what tasks are about."""
+        made = open(  # noqa: SIM115 - the handler closes it
+            self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=_for_owner
+        )
+        return cast(TextIOWrapper, made)
+
+
+def _for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def setup(settings: Settings) -> None:

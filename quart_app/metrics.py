@@ -41,6 +41,17 @@ READ: Final[Mapping[str, tuple[type[GaugeMetricFamily | CounterMetricFamily], st
 }
 QUEUE_TASKS: Final = "quart_app_queue_tasks"
 QUEUE_OLDEST: Final = "quart_app_queue_oldest_seconds"
+# What tells of everybody's tasks together, beside the queues.
+OF_ALL: Final = frozenset(
+    {
+        "quart_app_tasks",
+        "quart_app_run_seconds",
+        "quart_app_slots",
+        "quart_app_slots_used",
+        "quart_app_abandoned_handlers",
+        "quart_app_refused_writes_total",
+    }
+)
 
 
 class Figures(msgspec.Struct, kw_only=True):
@@ -113,26 +124,31 @@ class Metrics:
 
     # --- telling
 
-    def text(self, figures: Figures) -> bytes:
-        """In Prometheus' text format."""
-        return generate_latest(_Scrape(self._registry, figures))
+    def text(self, figures: Figures, of_all: bool = True) -> bytes:
+        """In Prometheus' text format. `of_all`: also what is counted over everybody's tasks together."""
+        return generate_latest(_Scrape(self._registry, figures, of_all))
 
 
 class _Scrape:
     """One answer, as the library wants a registry to look."""
 
-    def __init__(self, registry: CollectorRegistry, figures: Figures) -> None:
+    def __init__(self, registry: CollectorRegistry, figures: Figures, of_all: bool) -> None:
         self._registry = registry
         self._figures = figures
+        self._of_all = of_all
 
     def collect(self) -> Iterator[Metric]:
         for family in self._registry.collect():
             # When each child was made is half of the answer, and means nothing to a Prometheus.
             family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
-            yield family
+            if self._of_all or family.name not in OF_ALL:
+                yield family
         for name, value in self._figures.single.items():
-            kind, text = READ[name]
-            yield kind(name, text, value=value)
+            if self._of_all or name not in OF_ALL:
+                kind, text = READ[name]
+                yield kind(name, text, value=value)
+        if not self._of_all:
+            return
         if self._figures.counts is not None:
             yield _queue_tasks(self._figures.counts)
         if self._figures.oldest is not None:

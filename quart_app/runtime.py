@@ -13,7 +13,7 @@ import httpx
 
 from quart_app.clients import ClientLimit
 from quart_app.clock import Clock, SystemClock
-from quart_app.core.errors import ConfigError, StoreBroken, StoreUnavailable
+from quart_app.core.errors import ConfigError, StartupError, StoreBroken, StoreBusy, StoreUnavailable
 from quart_app.core.task import Ended, nobody
 from quart_app.files import Files
 from quart_app.keys import Keys
@@ -152,6 +152,7 @@ class Runtime:
         finally:
             os.umask(umask)
         try:
+            self._lock.hold_database()
             self._applied = await migrate.apply(connection, migrations, self.clock.now())
             if new:
                 sync_folder(path.parent)
@@ -322,7 +323,14 @@ class Runtime:
             return  # the disk is in trouble; the file may still be ours
         if identity != self._identity:
             self._db.declare_broken(f"{path} was replaced or removed while it was served")
-        elif self._db.trouble:
+            return
+        try:
+            self._lock.renew()
+        except StoreBusy as error:
+            self._db.declare_broken(f"the lock file was removed, and {error}")
+        except StartupError as error:
+            log.warning("the lock file is gone: %s", error)
+        if self._db.trouble:
             try:
                 await self.store.probe()
                 log.warning("the store takes writes again")

@@ -16,7 +16,7 @@ from quart_app.core.errors import ConfigError
 from quart_app.core.limits import MAX_CALLS, MAX_SECONDS
 
 PREFIX: Final = "QUART_APP_"
-SECRET: Final = frozenset({"api_keys", "smtp_url"})  # never shown
+SECRET: Final = frozenset({"api_keys", "key", "smtp_url"})  # never shown
 
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
@@ -83,7 +83,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def database_path(self) -> Path:
-        return Path(self.database_url.removeprefix("sqlite:///")) if self.database_url else self.data_path / "tasks.db"
+        """Where the file really is: its lock and its -wal lie beside that, whatever links lead there."""
+        path = Path(self.database_url.removeprefix("sqlite:///")) if self.database_url else self.data_path / "tasks.db"
+        return Path(os.path.realpath(path)) if path.is_symlink() else path
 
     @property
     def log_path(self) -> Path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from quart_app import logs
 from tests.hostile.server import DEADLINE, Server
 from tests.hostile.wire import post_json, request
 
@@ -118,3 +121,16 @@ def test_times_are_rfc_3339_and_the_console_has_the_same_lines(written: Written)
     heads = [line for line in written.console.splitlines() if re.match(r"\d{4}-", line)]
     assert [line[:24] for line in heads] == [event["time"] for event in written.events]
     assert f"[{written.tasks['chatty']}] quart_app.task.chatty: with fields" in written.console
+
+
+def test_log_files_are_for_their_owner_only_the_rotated_ones_too(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        file = logs._File(tmp_path / "log", maxBytes=100, backupCount=2, encoding="utf-8", errors="replace")
+        for _ in range(20):
+            file.emit(logging.makeLogRecord({"msg": "x" * 40}))
+        file.close()
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"log": 0o600, "log.1": 0o600, "log.2": 0o600}

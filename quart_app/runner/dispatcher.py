@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
+from typing import Final
 
 from quart_app.clock import Clock
 from quart_app.core.errors import StoreUnavailable
@@ -20,6 +21,8 @@ from quart_app.store.base import Store
 log = logging.getLogger("quart_app.runner")
 
 Spawn = Callable[..., None]
+
+MAX_READY: Final = 1000  # queues in the rotation, before those with nothing to claim any more are forgotten
 
 
 class Dispatcher:
@@ -36,6 +39,7 @@ class Dispatcher:
         self._held: dict[str, int] = {}
         # Queues worth a look, in turn. True: also when a claim that is under way comes back with room to spare.
         self._ready: dict[str, bool] = {}
+        self._many = MAX_READY
         self._suspects = False
         self._suspect_runs = False
         self._bell = asyncio.Event()
@@ -77,6 +81,8 @@ class Dispatcher:
 
     def _freed(self, task: Claimed) -> None:
         self._held[task.queue] -= 1
+        if not self._held[task.queue]:
+            del self._held[task.queue]
         if task.crashes >= SUSPECT_CRASHES:
             self._suspect_runs = False
         self._bell.set()
@@ -86,6 +92,8 @@ class Dispatcher:
             await self._bell.wait()
             self._bell.clear()
             try:
+                if len(self._ready) > self._many:
+                    await self._forget()
                 await self._claim_suspect()
                 while not self._stopped and (queue := self._next()) is not None:
                     await self._claim(queue)
@@ -97,6 +105,17 @@ class Dispatcher:
                 log.exception("the dispatcher failed and goes on")
                 self._bell.set()
                 await self._clock.sleep(0.5)
+
+    async def _forget(self) -> None:
+        """While every slot is taken nobody looks at the queues, and clients may name as many as they like: drop those
+        whose tasks are gone. Whoever is only expected rings when it has come."""
+        before, self._ready = self._ready, {}
+        live: Set[str] = before.keys()
+        try:
+            live = {count.queue for count in await self._store.counts() if count.ready}
+        finally:
+            self._ready = {queue: again for queue, again in before.items() if queue in live} | self._ready
+        self._many = max(MAX_READY, 2 * len(self._ready))
 
     def _next(self) -> str | None:
         """The next queue that is worth a look and has room, in rotation."""

@@ -1,4 +1,4 @@
-"""Retention: deletes ended tasks in small bites, so that nobody notices."""
+"""Retention: deletes ended tasks, and what was kept of queues that are gone, in small bites, so that nobody notices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ class Pruner:
 
     async def run_once(self, now: int) -> float | None:
         """Seconds to the next bite, None when nothing is left to prune."""
-        return PAUSE if await self.bite(now) else None
+        pruned = await self.bite(now)
+        # Those of a queue in use come and go all the time: only a whole bite says that there is more.
+        more = await self._store.prune_counters(CHUNK) == CHUNK
+        return PAUSE if pruned or more else None
 
     async def bite(self, now: int) -> int:
         """How many rows went; 0 when nothing is left to prune."""

@@ -35,9 +35,24 @@ def backup(database: Path, target: Path, force: bool = False) -> int:
             raise FileExistsError(17, "exists", str(target))
     with _checked_copy(database, target) as copy:
         size = copy.stat().st_size
-        copy.replace(target)
+        if force:
+            copy.replace(target)
+        else:
+            _put_new(copy, target)
     sync_folder(target.parent)
     return size
+
+
+def _put_new(copy: Path, target: Path) -> None:
+    """Also a file that was made since we looked is not replaced. Raises FileExistsError."""
+    try:
+        os.link(copy, target)
+    except FileExistsError:
+        raise FileExistsError(17, "exists", str(target)) from None
+    except OSError:  # a file system without hard links
+        if target.exists():
+            raise FileExistsError(17, "exists", str(target)) from None
+        copy.replace(target)
 
 
 def restore(database: Path, source: Path, stamp: str) -> Path | None:

@@ -146,6 +146,10 @@ class Store(Protocol):
         idempotency keys; and fires that are a day old. How many rows went."""
         ...
 
+    async def prune_counters(self, limit: int) -> int:
+        """Forget the queues and kinds of which there is nothing to count. How many rows went."""
+        ...
+
     # --- reading
     async def get(self, task_id: str) -> Task | None: ...
 

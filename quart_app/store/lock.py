@@ -1,16 +1,36 @@
-"""One file, one server: an exclusive flock beside the database. The kernel frees it at kill -9, so holding it proves
-that nobody else runs these tasks."""
+"""One file, one server: exclusive flocks that the kernel frees at kill -9, so holding them proves that nobody else runs
+these tasks.
+
+One is on a lock file beside the database, which says who holds it. Anybody can remove that file, and a hard link gives
+the database a second name with a lock file of its own; so on Linux another one is on the database itself. SQLite does
+not notice: it locks by fcntl, which on Linux has nothing to do with flock (elsewhere, and on NFS, it has). Its
+descriptor is open from before the first connection until after the last, because closing any descriptor of a file drops
+all fcntl locks that the process has on it (sqlite.org/howtocorrupt.html, 2.2).
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import glob
+import logging
 import os
+import stat
 import sys
 import time
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
-from quart_app.core.errors import StoreBroken, StoreBusy
+from quart_app.core.errors import ConfigError, StoreBroken, StoreBusy
+
+log = logging.getLogger("quart_app.store")
+
+# Neither follow a symbolic link nor wait for the other end of a pipe.
+_AS_IT_IS: Final = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_held: Final[set[tuple[int, int]]] = set()
+"""The databases (device, inode) whose lock this process has: it must not open and close those once more."""
 
 
 class Holder(msgspec.Struct):
@@ -23,37 +43,118 @@ class Holder(msgspec.Struct):
 
 class FileLock:
     def __init__(self, database: Path) -> None:
+        self._database = database
         self._path = _path(database)
         self._descriptor = -1
+        self._file = -1
+        self._identity: tuple[int, int] | None = None
 
     def acquire(self) -> None:
-        """Raises StoreBusy, naming the holder's pid, or StoreBroken when the lock file cannot be written."""
+        """Raises StoreBusy, naming the holder's pid, StoreBroken when the lock file cannot be written, ConfigError when
+        it is no file of ours or the database has a second name."""
+        self._descriptor = self._take()
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        except OSError as error:
-            raise StoreBroken(f"cannot write {self._path}: {error.strerror}") from error
+            self.hold_database()
+        except BaseException:
+            self.release()
+            raise
+
+    def hold_database(self) -> None:
+        """Lock the database itself; once more after it was made, if there was none. Raises StoreBusy, ConfigError."""
+        if self._file >= 0 or not self._database.is_file():
+            return
+        status = self._database.stat()
+        _check_names(self._database, status)
+        identity = (status.st_dev, status.st_ino)
+        if identity in _held:
+            raise self._busy(f"process {os.getpid()}")
+        if sys.platform != "linux":
+            return
+        try:
+            descriptor = os.open(self._database, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return  # whoever opens it next says what is wrong with it
+        try:
+            _lock(descriptor)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise self._busy("another process") from None
+        except OSError:  # a file system without such locks
+            os.close(descriptor)
+            return
+        self._file, self._identity = descriptor, identity
+        _held.add(identity)
+
+    def renew(self) -> None:
+        """Put the lock file back when somebody has removed or replaced it. Raises StoreBusy when another process has
+        taken its place and nothing else keeps it out; StoreBroken, ConfigError as `acquire`."""
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.lstat(self._path), os.fstat(self._descriptor)):
+                return
+        try:
+            descriptor = self._take()
+        except StoreBusy:
+            if self._file < 0:
+                raise
+            return  # it is about to find the database locked
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+        log.warning("%s was removed or replaced and is made again", self._path)
+
+    def release(self) -> None:
+        """Only when no connection to the database is open in this process."""
+        for descriptor in (self._file, self._descriptor):
+            if descriptor >= 0:
+                os.close(descriptor)
+        if self._identity is not None:
+            _held.discard(self._identity)
+        self._file = self._descriptor = -1
+        self._identity = None
+
+    def _take(self) -> int:
+        """The locked lock file."""
+        descriptor = self._open()
         try:
             _lock(descriptor)
         except OSError:
             who = _name(descriptor)
             os.close(descriptor)
-            database = self._path.with_suffix("")
-            raise StoreBusy(f"{who} already serves {database}; stop it first, or set QUART_APP_DATA_DIR") from None
+            raise self._busy(who) from None
         os.ftruncate(descriptor, 0)
         holder = Holder(pid=os.getpid(), boot_id=_boot_id(), started_at=time.time_ns() // 1_000_000)
         os.pwrite(descriptor, msgspec.json.encode(holder), 0)
-        self._descriptor = descriptor
+        return descriptor
 
-    def release(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+    def _open(self) -> int:
+        not_ours = ConfigError(f"{self._path} is not a plain file; remove it")
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | _AS_IT_IS, 0o600)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):  # a link, a folder, a socket
+                raise not_ours from None
+            raise StoreBroken(f"cannot write {self._path}: {error.strerror}") from error
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            os.close(descriptor)
+            raise not_ours
+        return descriptor
+
+    def _busy(self, who: str) -> StoreBusy:
+        return StoreBusy(f"{who} already serves {self._database}; stop it first, or set QUART_APP_DATA_DIR")
+
+
+def _check_names(database: Path, status: os.stat_result) -> None:
+    """Under a second name SQLite would not find what the -wal beside the first one holds, and damage the database."""
+    # A restore that was killed has left a second name too, which nobody serves.
+    kept = database.parent.glob(f"{glob.escape(database.name)}.before-*")
+    if status.st_nlink > 1 + sum(other.is_file() and other.samefile(database) for other in kept):
+        raise ConfigError(f"{database} has a second name (a hard link): remove one of the two, or make a copy")
 
 
 def holder(database: Path) -> str:
     """`process 1234`: who holds the lock, or held it last."""
     try:
-        descriptor = os.open(_path(database), os.O_RDONLY)
+        descriptor = os.open(_path(database), os.O_RDONLY | _AS_IT_IS)
     except OSError:
         return "another process"
     try:
@@ -76,7 +177,7 @@ def _read(descriptor: int) -> Holder | None:
     for _ in range(20):
         try:
             return msgspec.json.decode(os.pread(descriptor, 4096, 0), type=Holder)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, OSError):  # OSError: it is no file
             time.sleep(0.01)
     return None
 

@@ -255,6 +255,10 @@ class SqlStore:
             calls.append(Call("prune_old", params={"before": before, "limit": limit}))
         return sum(map(len, await self._db.write(calls)))
 
+    async def prune_counters(self, limit: int) -> int:
+        (rows,) = await self._db.write([Call("prune_counters", params={"limit": limit})])
+        return len(rows)
+
     # --- reading
 
     async def get(self, task_id: str) -> Task | None:

@@ -12,7 +12,8 @@ from quart import Blueprint, Response
 import quart_app
 from quart_app.core.errors import StoreUnavailable
 from quart_app.core.keys import Caller
-from quart_app.core.task import STATUSES, Count
+from quart_app.core.task import STATUSES, TERMINAL, Count
+from quart_app.metrics import OTHER, busiest
 from quart_app.web import parse, render
 from quart_app.web.auth import caller
 from quart_app.web.door import Door, this_request
@@ -97,13 +98,15 @@ def worker_info() -> dict[str, Any]:
 
 
 def _queues(counts: list[Count]) -> dict[str, dict[str, int]]:
-    queues: dict[str, dict[str, int]] = {}
+    """The queues with the most tasks that have not ended, those first; the others together."""
+    queues = {name: {"waiting": 0, "delayed": 0, "processing": 0} for name in busiest(counts)}
     for one in counts:
-        queue = queues.setdefault(one.queue, {"waiting": 0, "delayed": 0, "processing": 0})
-        if one.status == "pending":
-            queue["waiting" if one.ready else "delayed"] += one.n
-        elif one.status == "processing":
-            queue["processing"] += one.n
+        if one.status in TERMINAL:
+            continue
+        shown = queues.get(one.queue)
+        if shown is None:
+            shown = queues.setdefault(OTHER, {"waiting": 0, "delayed": 0, "processing": 0})
+        shown["processing" if one.status == "processing" else "waiting" if one.ready else "delayed"] += one.n
     return queues
 
 

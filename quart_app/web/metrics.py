@@ -14,6 +14,7 @@ from quart_app import logs
 from quart_app.core.errors import StoreUnavailable
 from quart_app.metrics import Figures, Metrics, busiest
 from quart_app.web import parse
+from quart_app.web.auth import caller
 from quart_app.web.door import Door, this_request
 
 if TYPE_CHECKING:
@@ -34,9 +35,12 @@ class MetricsViews:
         return made
 
     async def show(self) -> Response:
-        """200 whatever state the store is in: what cannot be read is left out."""
-        parse.query(this_request(), {})
-        text = self._metrics.text(await self._figures(self._door.started))
+        """200 whatever state the store is in: what cannot be read is left out. Who does not see everybody's tasks is
+        not told how many there are, as in `/status`."""
+        request = this_request()
+        parse.query(request, {})
+        of_all = caller(request).sees is None
+        text = self._metrics.text(await self._figures(self._door.started), of_all)
         return Response(text, content_type=CONTENT_TYPE_LATEST)
 
     async def _figures(self, runtime: Runtime) -> Figures:

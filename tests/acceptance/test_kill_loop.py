@@ -7,6 +7,7 @@ import random
 import threading
 from pathlib import Path
 
+from quart_app.store.audit import audit
 from tests.acceptance.client import STEPS, Client
 from tests.acceptance.conftest import MakeServer
 from tests.acceptance.harness import Server, lines_of, until
@@ -39,6 +40,7 @@ def test_twenty_kills_under_load_lose_nothing_and_run_no_recorded_step_again(
         for client in clients:
             client.up.clear()
         server.kill9()
+        assert findings(server) == []
         books.append((len(lines_of(journal)), _recorded(server)))
 
     rows = _finish(server.start(), clients)
@@ -50,6 +52,7 @@ def test_twenty_kills_under_load_lose_nothing_and_run_no_recorded_step_again(
         assert again == set()
     # A step is run once, and once more for each kill that may have hit it.
     assert len(lines) <= STEPS * len(rows) + KILLS * 16
+    assert findings(server) == []
 
 
 def test_stops_under_load_lose_nothing_charge_nothing_and_run_nothing_twice(
@@ -78,6 +81,12 @@ def test_stops_under_load_lose_nothing_charge_nothing_and_run_nothing_twice(
     assert len(lines_of(journal)) == STEPS * len(rows)
     assert server.rows("SELECT count(*) FROM events WHERE cause = 'crash'") == [(0,)]
     assert "Traceback" not in server.log
+    assert findings(server) == []
+
+
+def findings(server: Server) -> list[str]:
+    """What `audit` finds in the database as it lies there."""
+    return audit(server.database).findings if server.database.exists() else []
 
 
 def _finish(server: Server, clients: list[Client]) -> dict[str, tuple[str, int]]:

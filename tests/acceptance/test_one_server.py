@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.conftest import MakeServer
 from tests.acceptance.harness import Command, Server, alive, children, lines_of, until
+from tests.acceptance.test_exit_codes import one_line
 
 
 @pytest.mark.parametrize("command", ["serve", "hypercorn", "uvicorn"])
@@ -84,3 +87,39 @@ def test_no_task_runs_twice_when_a_second_server_comes(make_server: MakeServer, 
     flag.touch()
     assert first.ended(task_id)["attempt"] == 1
     assert lines_of(journal) == [["sleeper", "1"]]
+
+
+def test_a_link_to_a_served_database_is_the_same_database(make_server: MakeServer, tmp_path: Path) -> None:
+    first, second = make_server(), make_server(data_dir=tmp_path / "other")
+    first.start().wait_ready()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "tasks.db").symlink_to(first.database)
+    assert second.start().wait_exit() == 75
+    assert str(first.pid) in one_line(second)
+    first.kill9()
+    # It is the database with all that the killed one committed.
+    second.start().wait_ready()
+    assert not (tmp_path / "other" / "tasks.db.lock").exists()
+    assert (tmp_path / "other" / "tasks.db").is_symlink()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="NOT LINUX: only the lock file keeps others out here")
+def test_without_the_lock_file_a_second_server_is_75_and_the_first_puts_it_back(make_server: MakeServer) -> None:
+    first, second = make_server(), make_server()
+    first.start().wait_ready()
+    lock = first.data / "tasks.db.lock"
+    lock.unlink()
+    assert second.start().wait_exit() == 75
+    assert "already serves" in one_line(second)
+    until(lambda: lock.exists() and str(first.pid) in lock.read_text(), "the lock file of the first")
+    assert second.start().wait_exit() == 75
+    assert str(first.pid) in one_line(second)
+    assert first.ended(first.post("quick"))["attempt"] == 1
+    assert first.sigterm() == 0
+
+
+def test_a_pipe_in_place_of_the_lock_file_is_78_and_one_line(server: Server) -> None:
+    server.data.mkdir()
+    os.mkfifo(server.data / "tasks.db.lock")
+    assert server.start().wait_exit() == 78
+    assert "tasks.db.lock is not a plain file" in one_line(server)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -247,7 +248,7 @@ def test_a_missing_dotenv_file_is_no_error(tmp_path: Path) -> None:
 
 # --- secrets
 
-SECRETS = {"API_KEYS": f"ann:{'opensesame' * 3}", "SMTP_URL": "smtp://u:opensesame@mail"}
+SECRETS = {"API_KEYS": f"ann:{'opensesame' * 3}", "SMTP_URL": "smtp://u:opensesame@mail", "KEY": "opensesame"}
 
 
 def test_no_secret_is_in_what_a_log_or_a_traceback_shows() -> None:
@@ -255,6 +256,11 @@ def test_no_secret_is_in_what_a_log_or_a_traceback_shows() -> None:
     for text in (repr(found), str(found), f"{found!r:>10}"):
         assert "opensesame" not in text
         assert "mail_from='a@b.example'" in text
+
+
+def test_a_setting_that_sounds_like_a_secret_is_one() -> None:
+    sounding = {name for name in Settings.__struct_fields__ if re.search("key|secret|token|password|smtp", name)}
+    assert sounding == settings.SECRET
 
 
 @pytest.mark.parametrize(

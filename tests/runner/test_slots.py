@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from quart_app import TaskContext, task
+from quart_app.runner import dispatcher
 from tests.runner.conftest import Start
 from tests.runner.engine import Gate, result, until
 
@@ -162,3 +163,21 @@ async def test_tasks_made_one_after_another_all_run(start: Start) -> None:
         for name in range(4):
             group.create_task(make(name))
     await until(lambda: len(order) == 160, "every task to run")
+
+
+async def test_queues_that_come_and_go_leave_nothing_behind(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "MAX_READY", 10)
+    engine = await start(concurrency=1)
+    found = engine.runtime.dispatcher
+    found._many = dispatcher.MAX_READY
+    await engine.status(await engine.enqueue("holds-a-slot", queue="held"), "processing")
+    kept = await engine.enqueue("notes", {"what": "kept"}, queue="kept")
+    for number in range(50):
+        handle = await engine.enqueue("notes", {"what": number}, queue=f"q{number}")
+        assert await engine.runtime.service.cancel(handle.id)
+    await until(lambda: len(found._ready) <= 12, "an end of the names")
+    assert found._held == {"held": 1}
+    gate.open()
+    await engine.end(kept)
+    assert order == ["kept"]
+    await until(lambda: not found._held, "an end of what is held")

@@ -9,7 +9,7 @@ from quart_app.services.pruner import PAUSE, Pruner
 from quart_app.store.base import Store
 from tests.clock import START, VirtualClock
 from tests.store.kit import Sql, in_status, keyed, pending
-from tests.store.soundness import everything
+from tests.store.soundness import assert_counters_equal_a_real_count, everything
 
 DAY = 86_400
 
@@ -87,3 +87,24 @@ async def test_old_keys_go_with_it_even_when_every_task_is_kept(store: Store, sq
     await store.enqueue([keyed("k", keep=100)])
     assert await Pruner(store, 0, 0).run_once(START + 100) == PAUSE
     assert sql("SELECT count(*) FROM idempotency_keys") == [(0,)]
+
+
+async def test_nothing_is_kept_of_a_queue_whose_tasks_are_gone(
+    store: Store, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", 4)
+    for number in range(6):
+        task_id = await pending(store, queue=f"q{number}")
+        await store.cancel(task_id, START)
+        await store.delete(task_id)
+    await pending(store, queue="in use")
+    pruner = Pruner(store, 0, 0)
+    bites = 1
+    while await pruner.run_once(START) is not None:
+        bites += 1
+    assert bites == 4, "twelve rows at 0, four a bite, and a look"
+    assert sql("SELECT queue, status, n FROM counters") == [("in use", "pending", 1)]
+    assert_counters_equal_a_real_count(sql)
+    # A queue that comes back is counted again.
+    await pending(store, queue="q0")
+    assert_counters_equal_a_real_count(sql)

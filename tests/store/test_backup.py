@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from quart_app.core.errors import ConfigError, StoreBroken, StoreBusy
+from quart_app.store import backup as module
 from quart_app.store.backup import backup, restore
 from quart_app.store.lock import FileLock
 from quart_app.store.sql_store import SqlStore
@@ -245,3 +246,27 @@ def test_only_a_sound_backup_of_ours_is_restored(tmp_path: Path, copy: Path) -> 
         assert "python -m" not in str(raised.value), "no advice to restore what cannot be restored"
     assert queues(path) == ["old"]
     assert not list(tmp_path.glob("*before*"))
+
+
+def test_a_file_that_appears_while_the_copy_is_made_is_not_replaced(
+    tmp_path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "tasks.db", "q")
+
+    def copied(source: Path, temporary: Path) -> None:
+        real(source, temporary)
+        copy.write_text("precious")
+
+    real = module._copy
+    monkeypatch.setattr(module, "_copy", copied)
+    with pytest.raises(FileExistsError, match="exists"):
+        backup(tmp_path / "tasks.db", copy)
+    assert copy.read_text() == "precious"
+    backup(tmp_path / "tasks.db", copy, force=True)
+    assert queues(copy) == ["q"]
+
+
+def test_a_new_backup_has_one_name(tmp_path: Path, copy: Path) -> None:
+    make(tmp_path / "tasks.db", "q")
+    backup(tmp_path / "tasks.db", copy)
+    assert copy.stat().st_nlink == 1

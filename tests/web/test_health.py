@@ -94,3 +94,14 @@ async def test_deleted_tasks_are_no_longer_counted(site: Site) -> None:
     task_id = (await site.run("echo"))["task_id"]
     await site.delete(f"/tasks/{task_id}")
     assert sum((await site.get("/status")).json["tasks"].values()) == 0
+
+
+async def test_status_names_the_busiest_queues_and_counts_the_others_together(site: Site) -> None:
+    names = [f"q{number:02}" for number in range(60) for _ in range(1 + (number < 50))]
+    await site.post("/tasks", [{"kind": "echo", "delay": 3600, "queue": name} for name in names])
+    ended = (await site.run("echo", query="?queue=ended"))["task_id"]
+    assert (await site.task(ended))["queue"] == "ended"
+    queues = (await site.get("/status")).json["queues"]
+    assert queues.keys() == {f"q{number:02}" for number in range(50)} | {"other"}
+    assert queues["q07"] == {"waiting": 0, "delayed": 2, "processing": 0}
+    assert queues["other"] == {"waiting": 0, "delayed": 10, "processing": 0}

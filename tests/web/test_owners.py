@@ -143,6 +143,25 @@ async def test_the_status_counts_everybodys_tasks_for_those_who_see_them(serve: 
         assert own["status"] == "running"
 
 
+async def test_the_metrics_tell_of_everybodys_tasks_those_who_see_them(serve: Serve) -> None:
+    async with serve(api_keys=KEYS) as site:
+        admin = await stored(site, "chief", "admin")
+        await ended(site, "echo", A)
+        await site.make("echo", {}, "?delay=3600&queue=anns-secret", A)
+        everything, own = (
+            {line.partition(" ")[0].partition("{")[0] for line in text.splitlines() if not line.startswith("#")}
+            for text in [(await site.get("/metrics", key)).body.decode() for key in (admin, B)]
+        )
+        assert own < everything
+        assert everything - own == {
+            "quart_app_tasks_total", "quart_app_run_seconds_bucket", "quart_app_run_seconds_count",
+            "quart_app_run_seconds_sum", "quart_app_queue_tasks", "quart_app_slots", "quart_app_slots_used",
+            "quart_app_abandoned_handlers", "quart_app_refused_writes_total",
+        }  # fmt: skip
+        assert {"quart_app_store_up", "quart_app_http_request_seconds_count", "process_open_fds"} < own
+        assert b"anns-secret" not in (await site.get("/metrics", B)).body
+
+
 async def test_what_was_made_without_keys_is_seen_by_admins_alone(serve: Serve) -> None:
     async with serve() as site:
         made = await site.make("echo")
