@@ -34,7 +34,11 @@ if [ "$mode" = --test ] && [ "${1-}" = -- ]; then
     shift
     only_pytest=yes
 elif [ $# -gt 0 ]; then
-    echo "startup.sh: unknown argument: $1" >&2
+    case $mode:$1 in
+        *:--prod | *:--dev | *:--setup | *:--test) echo "startup.sh: one flag only, not $mode and $1" >&2 ;;
+        --test:*) echo "startup.sh: unknown argument: $1 (for pytest: ./startup.sh --test -- $*)" >&2 ;;
+        *) echo "startup.sh: unknown argument: $1" >&2 ;;
+    esac
     usage >&2
     exit "$EX_USAGE"
 fi

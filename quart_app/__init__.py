@@ -4,13 +4,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from quart_app.core.errors import (
+    Draining,
+    IdempotencyConflict,
+    InvalidArgs,
+    KeyedTaskGone,
+    QueueFull,
+    StoreUnavailable,
+    TaskFailed,
+    TaskNotFound,
+    UnknownKind,
+)
 from quart_app.runner import NonRetryable, Retry, TaskContext, schedule, task
 
 if TYPE_CHECKING:
     from quart_app.app import QuartTasks, create_app
 
 __version__ = "0.1.0"
-__all__ = ["NonRetryable", "QuartTasks", "Retry", "TaskContext", "__version__", "create_app", "schedule", "task"]
+__all__ = [
+    "Draining",
+    "IdempotencyConflict",
+    "InvalidArgs",
+    "KeyedTaskGone",
+    "NonRetryable",
+    "QuartTasks",
+    "QueueFull",
+    "Retry",
+    "StoreUnavailable",
+    "TaskContext",
+    "TaskFailed",
+    "TaskNotFound",
+    "UnknownKind",
+    "__version__",
+    "create_app",
+    "schedule",
+    "task",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -41,19 +41,26 @@ from quart_app.web.streams import StreamViews
 from quart_app.web.tasks import TaskViews
 
 
-def create_app(settings: Settings | None = None, standalone: bool = False, exposed: Sequence[str] = ()) -> Quart:
-    """The whole service as a Quart app. `standalone`: the process is ours alone, so a failed start and a hung stop
-    may end it with the exit codes of `serve`. `exposed`: addresses it will listen on that others can reach, which asks
-    for keys. Raises ConfigError."""
-    settings = settings or settings_module.load()
+def create_app(settings: Settings | None = None) -> Quart:
+    """The whole service as a Quart app. Raises ConfigError."""
+    return _whole_app(settings or settings_module.load(), False, ())
+
+
+def standalone_app(settings: Settings, exposed: Sequence[str] = ()) -> Quart:
+    """The same in a process that is ours alone: a failed start and a hung stop may end it with the exit codes of
+    `serve`. `exposed`: addresses it will listen on that others can reach, which asks for keys. Raises ConfigError."""
+    return _whole_app(settings, True, exposed)
+
+
+def _whole_app(settings: Settings, standalone: bool, exposed: Sequence[str]) -> Quart:
     app = Site("quart_app")
     app.url_map.merge_slashes = False  # a redirect would repeat whatever Host the client named
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     app.config["BODY_TIMEOUT"] = 15
     app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"] = settings.drain_seconds
     problems.register(app)
-    tasks = QuartTasks(settings=settings, standalone=standalone, exposed=exposed)
-    tasks.init_app(app, guarded=True)
+    tasks = _WholeApp(settings, standalone, exposed)
+    tasks.init_app(app)
     for views in (VisitViews, QuickstartViews, CatViews, LimitedViews, ReportViews):
         app.register_blueprint(views(tasks.door).blueprint())
     if settings.trusted_proxies:
@@ -81,32 +88,32 @@ class QuartTasks:
     """Adds store, runner and routes to a Quart app. Kinds are found in the app's own module, in `tasks` (kinds or
     modules) and in QUART_APP_TASKS."""
 
+    _whole = False  # the app is nothing but this service: the gate stands before all of it
+    _standalone = False
+    _exposed: Sequence[str] = ()
+
     def __init__(
         self,
         app: Quart | None = None,
         settings: Settings | None = None,
         tasks: Iterable[TaskKind[..., Any] | ModuleType] = (),
         url_prefix: str = "/",
-        standalone: bool = False,
-        exposed: Sequence[str] = (),
     ) -> None:
         self._settings = settings
         self._tasks = list(tasks)
         self._prefix = url_prefix.rstrip("/")
-        self._standalone = standalone
-        self._exposed = exposed
         if app is not None:
             self.init_app(app)
 
-    def init_app(self, app: Quart, guarded: bool = False) -> None:
-        """`guarded`: the gate stands before the whole app, not only before the routes of ours. Raises ConfigError."""
+    def init_app(self, app: Quart) -> None:
+        """Raises ConfigError."""
         settings = self._settings or settings_module.load()
         self._app = app
         self.door = app.extensions[EXTENSION] = Door(settings, self._prefix)
         self._signals = Signals(settings.drain_seconds, self._standalone)
         self._metrics = Metrics()
         gate = Gate(self.door, self._metrics)
-        if guarded:
+        if self._whole:
             gate.stand_before(app)
         views_of_ours = (
             TaskViews(self.door),
@@ -120,7 +127,7 @@ class QuartTasks:
         )
         for views in views_of_ours:
             blueprint = views.blueprint()
-            if not guarded:
+            if not self._whole:
                 gate.stand_before(blueprint)
                 problems.register(blueprint)
             app.register_blueprint(blueprint, url_prefix=self._prefix or None)
@@ -181,6 +188,17 @@ class QuartTasks:
             else:
                 found.add_module(source)
         return found
+
+
+class _WholeApp(QuartTasks):
+    """What create_app adds to its own app."""
+
+    _whole = True
+
+    def __init__(self, settings: Settings, standalone: bool, exposed: Sequence[str]) -> None:
+        super().__init__(settings=settings)
+        self._standalone = standalone
+        self._exposed = exposed
 
 
 def _calm_collector() -> None:

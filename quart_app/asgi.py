@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 
 from quart_app import logs
-from quart_app.app import create_app
+from quart_app.app import standalone_app
 from quart_app.core.errors import StartupError
 from quart_app.settings import load
 
 try:
     _settings = load()
     logs.setup(_settings)
-    app = create_app(_settings, standalone=True)
+    app = standalone_app(_settings)
 except StartupError as error:
     sys.stderr.write(f"quart_app: {error}\n")
     sys.exit(error.exit_code)

@@ -37,6 +37,7 @@ FILE_BYTES: Final = 10 * 1024 * 1024
 FILES: Final = 5
 # Libraries that write a line for each call or request below this level.
 QUIET: Final = ("aiosqlite", "asyncio", "httpcore", "httpx", "mail.log")
+HYPERCORN: Final = "hypercorn.error"
 _OWN: Final = ("time", "level", "logger", "event", "task_id", "exception")
 
 log = logging.getLogger("quart_app.logs")
@@ -51,8 +52,10 @@ _sinks: list[_Sink] = []
 
 def _event(record: logging.LogRecord) -> EventDict:
     """One flat dict of bounded scalars, ours first. A field that has the name of one of ours gets a `_` behind it."""
-    found: EventDict = _add_extra(log, "", {**get_contextvars(), "_record": record})
-    del found["_record"]
+    extra: EventDict = _add_extra(log, "", {"_record": record})
+    for name in ("_record", "message", "asctime"):  # the last two are left by the formatter of another handler
+        extra.pop(name, None)
+    found: EventDict = {**get_contextvars(), **extra}
     fields = found.pop("fields", None) or {}
     trace = found.pop("trace", None) or record.stack_info or ""
     if record.exc_info:
@@ -198,6 +201,13 @@ def _for_owner(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
+def _print_once(_record: logging.LogRecord) -> bool:
+    """Hypercorn's own command gives its logger a handler for stderr; our console prints the line already."""
+    logger = logging.getLogger(HYPERCORN)
+    logger.handlers = [one for one in logger.handlers if getattr(one, "stream", None) is not sys.stderr]
+    return True
+
+
 def setup(settings: Settings) -> None:
     """Configure the root logger, and structlog to use it. Raises ConfigError when the log file cannot be opened,
     StoreBroken when it is the one beside the database."""
@@ -212,6 +222,7 @@ def setup(settings: Settings) -> None:
     root = logging.getLogger()
     root.addHandler(_Front())
     root.setLevel(settings.log_level)
+    logging.getLogger(HYPERCORN).addFilter(_print_once)
     for name in QUIET:
         logging.getLogger(name).setLevel("WARNING")
     structlog.configure(

@@ -254,6 +254,9 @@ class Runtime:
         """Stop taking work: new tasks are refused, nothing more is claimed, streams are told to end."""
         if not self.draining.is_set():
             self.draining.set()
+            if running := len(self.runner.runs):
+                seconds = self.settings.drain_seconds
+                log.info("stopping: up to %g s for %d running task%s", seconds, running, "s" * (running > 1))
             self._drain_ends = self.clock.monotonic() + self.settings.drain_seconds
             self.service.stop_accepting()
             self.dispatcher.halt()

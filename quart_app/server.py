@@ -15,7 +15,7 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
 from quart_app import logs
-from quart_app.app import create_app
+from quart_app.app import standalone_app
 from quart_app.core.errors import ConfigError
 from quart_app.settings import Settings
 
@@ -33,7 +33,7 @@ def run(settings: Settings, bind: str | None, config_file: str | None) -> None:
     _raise_descriptor_limit()
     logs.setup(settings)
     listening = (*config.bind, *config.insecure_bind, *config.quic_bind)
-    app = create_app(settings, True, [address for address in listening if not _is_loopback(address)])
+    app = standalone_app(settings, [address for address in listening if not _is_loopback(address)])
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         serving = loop.create_task(_serve(app, config))

@@ -137,7 +137,9 @@ class TaskService:
         """The task that was asked for, checked and not yet stored. Raises UnknownKind, InvalidArgs."""
         kind = self.registry.get(request.kind)
         if kind is None:
-            raise UnknownKind(f"no kind {request.kind!r} is registered")
+            raise UnknownKind(
+                f"no kind {request.kind!r} is registered (GET /kinds lists them; is QUART_APP_TASKS set?)"
+            )
         kind.parse(request.args)
         args = codec.compact(request.args) if request.args else "{}"
         if len(args) * 4 > self._settings.max_args and len(args.encode()) > self._settings.max_args:

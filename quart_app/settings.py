@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import msgspec
 from dotenv import dotenv_values
@@ -138,7 +138,9 @@ def _convert(key: str, name: str, text: str) -> Any:
         value = msgspec.convert(text.strip(), _TYPES[name], strict=False)
     except msgspec.ValidationError as error:
         shown = "" if name in SECRET else f" (it is {text[:80]!r})"
-        raise ConfigError(f"{key}: {error}{shown}") from None
+        choice = get_origin(_TYPES[name]) is Literal
+        problem = f"must be one of {', '.join(get_args(_TYPES[name]))}" if choice else error
+        raise ConfigError(f"{key}: {problem}{shown}") from None
     if value is None or (isinstance(value, float) and value != value):
         raise ConfigError(f"{key}: is not a number")
     return value
@@ -148,16 +150,25 @@ def _is_text(name: str) -> bool:
     return isinstance(getattr(Settings(), name), str)
 
 
+def check_bind(address: str) -> None:
+    """Raises ValueError, which says what an address to listen on looks like."""
+    if not re.fullmatch(r"(unix:.+|(\[[0-9a-fA-F:]+\]|[^\s:/]+):[0-9]{1,5})", address):
+        raise ValueError(f"must be HOST:PORT or unix:PATH (it is {address[:80]!r})")
+    port = address.rpartition(":")[2]
+    if not address.startswith("unix:") and int(port) > 65535:
+        raise ValueError(f"no port {port}")
+
+
 def _check(settings: Settings) -> None:
     if settings.database_url and not settings.database_url.startswith("sqlite:///"):
         raise ConfigError(f"{PREFIX}DATABASE_URL: must start with sqlite:/// (this version serves SQLite only)")
     if settings.database_url == "sqlite:///":
         raise ConfigError(f"{PREFIX}DATABASE_URL: names no file")
-    if settings.bind and not re.fullmatch(r"(unix:.+|(\[[0-9a-fA-F:]+\]|[^\s:/]+):[0-9]{1,5})", settings.bind):
-        raise ConfigError(f"{PREFIX}BIND: must be HOST:PORT or unix:PATH (it is {settings.bind[:80]!r})")
-    port = settings.bind.rpartition(":")[2]
-    if port.isdigit() and not settings.bind.startswith("unix:") and int(port) > 65535:
-        raise ConfigError(f"{PREFIX}BIND: no port {port}")
+    if settings.bind:
+        try:
+            check_bind(settings.bind)
+        except ValueError as error:
+            raise ConfigError(f"{PREFIX}BIND: {error}") from None
     if settings.max_args > settings.max_body:
         raise ConfigError(f"{PREFIX}MAX_ARGS: must not be above {PREFIX}MAX_BODY")
     try:

@@ -54,7 +54,7 @@ ROOMS: dict[str, set[str]] = {
     # Over HTTP, or in this process through the app; and what needs no server goes to the store's own files.
     "cli": {"core", "app", "control", "logs", "runtime", "server", "store.audit", "store.backup", "store.lock", ""},
     "__main__": {"cli"},
-    "": {"runner.__init__", "app"},
+    "": {"core", "runner.__init__", "app"},
 }
 # Names used in annotations alone: the doors of the context and of the views are filled by the runtime, and the kinds
 # that the documentation describes come through the service.

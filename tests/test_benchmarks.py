@@ -13,6 +13,8 @@ from tests.checkout import ROOT
 pytest.importorskip("huey", reason="pip install -r requirements-dev.txt")
 pytest.importorskip("psutil", reason="pip install -r requirements-dev.txt")
 
+from benchmarks.__main__ import SHOWN, _read, summary
+
 
 @pytest.mark.parametrize(
     "part", ["engine", "batch", "http", "slow-disk", "idle", "flat", "memory", "restart", "streams"]
@@ -28,6 +30,18 @@ def test_a_smoke_run_of_a_part_prints_its_table_and_keeps_nothing(part: str) -> 
     assert done.returncode == 0, done.stderr
     assert f"## {part}\n| figure | measured | target | met | |" in done.stdout
     assert (results.read_text() if results.exists() else None) == before
+
+
+def test_the_readme_shows_what_was_chosen_and_whatever_misses_its_target() -> None:
+    figures = ["| figure | measured | target | met | |", "|---|---|---|---|---|", "| slow | 9 s | ≤ 2 s | **no** | |"]
+    figures += [f"| {name} | 1 | ≥ 1 | yes | |" for name in ("plain", *sorted(SHOWN))]
+    shown = [line.strip("|").split("|")[0].strip() for line in summary({"engine": "\n".join(figures)}).splitlines()]
+    assert shown[2:] == ["slow", *sorted(SHOWN)]
+
+
+def test_every_figure_that_is_chosen_was_measured() -> None:
+    kept = "".join(_read().values())
+    assert [name for name in SHOWN if f"\n| {name} |" not in kept] == []
 
 
 def test_an_unknown_part_is_refused() -> None:

@@ -19,7 +19,7 @@ import quart_app
 from quart_app import cli, metrics, settings, signals
 from quart_app.app import create_app
 from quart_app.cli import errors as cli_errors
-from quart_app.core import lifecycle
+from quart_app.core import errors, lifecycle
 from quart_app.core.errors import StartupError
 from quart_app.core.task import OUTCOMES, STATUSES
 from quart_app.metrics import Figures, Metrics
@@ -177,6 +177,17 @@ def test_every_part_of_the_context_is_in_the_table_and_no_other() -> None:
     runners = {"load_steps", "flush"}  # the runner's side of it
     public = {name for name in dir(TaskContext) if not name.startswith("_")} - runners
     assert listed == public | {"args", "cancelled"}  # those two are set in __init__
+
+
+def test_every_error_that_code_catches_is_in_the_table_and_no_other() -> None:
+    listed = names(readme.rows(readme.section("In an existing Quart app"), "error"))
+    raised = {name for name in quart_app.__all__ if issubclass(_kind(name), errors.QuartAppError)}
+    assert sorted(listed) == sorted(raised)
+
+
+def _kind(name: str) -> type:
+    value = getattr(quart_app, name)
+    return value if isinstance(value, type) else object
 
 
 # --- statuses

@@ -73,3 +73,9 @@ def test_a_line_is_bounded_in_every_direction() -> None:
     assert len(event) <= logs.MAX_FIELDS + 6
     assert len(json.dumps(event)) < 150_000
     assert len(console) < 250_000
+
+
+def test_what_another_handlers_formatter_left_on_the_record_is_no_field() -> None:
+    record = logging.getLogger("somebody").makeRecord("somebody", logging.INFO, "f", 1, "text", (), None)
+    logging.Formatter("%(asctime)s %(message)s").format(record)
+    assert set(logs._event(record)) == {"time", "level", "logger", "event"}

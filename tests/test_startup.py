@@ -52,6 +52,13 @@ def test_an_unknown_argument_prints_the_usage_and_ends_with_64(checkout: Checkou
     assert "usage: ./startup.sh" in done.stderr
 
 
+def test_two_flags_and_arguments_without_the_dashes_say_what_was_meant(checkout: Checkout) -> None:
+    two, bare = startup(checkout, "--dev", "--prod"), startup(checkout, "--test", "tests/core", "-x")
+    assert (two.returncode, bare.returncode) == (64, 64)
+    assert "one flag only, not --dev and --prod" in two.stderr
+    assert "for pytest: ./startup.sh --test -- tests/core -x" in bare.stderr
+
+
 def test_help_names_every_flag(checkout: Checkout) -> None:
     done = startup(checkout, "--help")
     assert done.returncode == 0

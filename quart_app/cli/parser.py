@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import argparse
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import quart_app
+from quart_app.core.keys import SCOPES
+from quart_app.core.task import STATUSES
+from quart_app.settings import check_bind
 
-# flag -> what it says; those of `tasks create` are the options of the HTTP API, passed on as they are typed
-OPTIONS: Final = {
-    "--delay": ("SECONDS", "start it this much later"),
-    "--run-at": ("TIME", "start it then (RFC 3339, as in 2030-01-31T12:00:00Z)"),
-    "--priority": ("N", "-100 to 100, higher first"),
-    "--queue": ("NAME", "another queue"),
-    "--max-attempts": ("N", "runs that may end in an error"),
-    "--timeout": ("SECONDS", "for one attempt"),
-    "--expires": ("SECONDS", "give up when it has not started by then"),
+
+def number(text: str) -> str:
+    """The text as it is: the server knows the limits."""
+    float(text)
+    return text
+
+
+# flag -> what it takes and says; those of `tasks create` are the options of the HTTP API, passed on as they are typed
+OPTIONS: Final[dict[str, tuple[str, Callable[[str], str], str]]] = {
+    "--delay": ("SECONDS", number, "start it this much later"),
+    "--run-at": ("TIME", str, "start it then (RFC 3339, as in 2030-01-31T12:00:00Z)"),
+    "--priority": ("N", number, "-100 to 100, higher first"),
+    "--queue": ("NAME", str, "another queue"),
+    "--max-attempts": ("N", number, "runs that may end in an error"),
+    "--timeout": ("SECONDS", number, "for one attempt"),
+    "--expires": ("SECONDS", number, "give up when it has not started by then"),
 }
 
 
@@ -23,22 +34,30 @@ def build() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m quart_app", description=quart_app.__doc__)
     parser.add_argument("--version", action="version", version=f"quart_app {quart_app.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for target in (parser, commands.add_parser("serve", help="serve HTTP and run tasks (the default)")):
-        target.add_argument("--bind", metavar="HOST:PORT", help="where to listen (default: hypercorn.toml)")
+    for target in (parser, _named(commands, "serve", "serve HTTP and run tasks (the default)")):
+        target.add_argument(
+            "--bind", metavar="HOST:PORT", type=_address, help="where to listen (default: hypercorn.toml)"
+        )
         target.add_argument("--config", metavar="FILE", help="another hypercorn.toml")
-    commands.add_parser("migrate", help="bring the database's schema up to date and stop")
+    _named(commands, "migrate", "bring the database's schema up to date and stop")
     reach = _reach()
-    commands.add_parser("status", parents=[reach], help="what the server is doing")
-    _tasks(commands.add_parser("tasks", help="list, show, create, watch, cancel, retry, delete tasks"), reach)
-    commands.add_parser("schedules", parents=[reach], help="what starts by itself, and when")
-    _keys(commands.add_parser("keys", help="add, list, revoke keys of the HTTP API"), reach)
+    _named(commands, "status", "what the server is doing", reach)
+    _tasks(_named(commands, "tasks", "list, show, create, watch, cancel, retry, delete tasks"), reach)
+    _named(commands, "schedules", "what starts by itself, and when", reach)
+    _keys(_named(commands, "keys", "add, list, revoke keys of the HTTP API"), reach)
     _storage(commands)
     return parser
 
 
+def _named(actions: Any, name: str, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """A command with its text, in the list and in its own --help."""
+    made: argparse.ArgumentParser = actions.add_parser(name, parents=parents, help=text, description=text)
+    return made
+
+
 def _reach() -> argparse.ArgumentParser:
     reach = argparse.ArgumentParser(add_help=False)
-    reach.add_argument("--url", help="ask the server there, not the one of QUART_APP_DATA_DIR")
+    reach.add_argument("--url", help="ask the server there (with its url_prefix), not the one of QUART_APP_DATA_DIR")
     reach.add_argument("--key", help="the key for --url (default: QUART_APP_KEY)")
     reach.add_argument("--json", action="store_true", help="print the answer of the HTTP API")
     return reach
@@ -47,18 +66,18 @@ def _reach() -> argparse.ArgumentParser:
 def _tasks(parser: argparse.ArgumentParser, reach: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
-    found = actions.add_parser("list", parents=[reach], help="the newest tasks")
-    found.add_argument("--status", help="pending, processing, completed, failed or cancelled")
+    found = _named(actions, "list", "the newest tasks", reach)
+    found.add_argument("--status", choices=STATUSES)
     found.add_argument("--kind")
     found.add_argument("--queue")
     found.add_argument("--tag")
     found.add_argument("--limit", type=_positive, default=50, help="how many at most (default: 50)")
 
-    made = actions.add_parser("create", parents=[reach], help="make a task and print its id")
+    made = _named(actions, "create", "make a task and print its id", reach)
     made.add_argument("kind", metavar="KIND")
     made.add_argument("args", metavar="JSON", nargs="?", default="{}", help="the args as a JSON object; - reads stdin")
-    for flag, (metavar, text) in OPTIONS.items():
-        made.add_argument(flag, metavar=metavar, help=text)
+    for flag, (metavar, reader, text) in OPTIONS.items():
+        made.add_argument(flag, metavar=metavar, type=reader, help=text)
     made.add_argument("--tag", action="append", default=[], help="may be repeated")
     made.add_argument("--idempotency-key", metavar="KEY", help="the same key makes one task")
     made.add_argument("--wait", action="store_true", help="until it has ended; exits as `tasks watch`")
@@ -70,7 +89,7 @@ def _tasks(parser: argparse.ArgumentParser, reach: argparse.ArgumentParser) -> N
         ("retry", "run a failed or cancelled task again"),
         ("delete", "delete an ended task"),
     ):
-        one = actions.add_parser(name, parents=[reach], help=text)
+        one = _named(actions, name, text, reach)
         one.add_argument("id", metavar="ID")
         if name == "retry":
             one.add_argument("--restart", action="store_true", help="forget the recorded steps")
@@ -78,24 +97,43 @@ def _tasks(parser: argparse.ArgumentParser, reach: argparse.ArgumentParser) -> N
 
 def _keys(parser: argparse.ArgumentParser, reach: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    added = actions.add_parser("add", parents=[reach], help="make a key and print it, once")
+    added = _named(actions, "add", "make a key and print it, once", reach)
     added.add_argument("name", metavar="NAME")
     added.add_argument(
-        "--scopes", metavar="LIST", default="read,write", help="of read,write,admin (default: read,write)"
+        "--scopes",
+        metavar="LIST",
+        type=_scopes,
+        default="read,write",
+        help="of read,write,admin (default: read,write)",
     )
-    actions.add_parser("list", parents=[reach], help="names and scopes")
-    actions.add_parser("revoke", parents=[reach], help="refuse a key from now on").add_argument("name", metavar="NAME")
+    _named(actions, "list", "names and scopes", reach)
+    _named(actions, "revoke", "refuse a key from now on", reach).add_argument("name", metavar="NAME")
 
 
 def _storage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    copied = commands.add_parser("backup", help="copy the database into a file, also while a server runs")
+    copied = _named(commands, "backup", "copy the database into a file, also while a server runs")
     copied.add_argument("file", metavar="FILE")
     copied.add_argument("--force", action="store_true", help="replace FILE")
-    put = commands.add_parser("restore", help="put a backup in the place of the database; no server may run")
+    put = _named(commands, "restore", "put a backup in the place of the database; no server may run")
     put.add_argument("file", metavar="FILE")
-    audited = commands.add_parser("audit", help="check the whole database; changes nothing, also while a server runs")
+    audited = _named(commands, "audit", "check the whole database; changes nothing, also while a server runs")
     audited.add_argument("file", metavar="FILE", nargs="?", help="a backup to check (default: the database)")
     audited.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _address(text: str) -> str:
+    try:
+        check_bind(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _scopes(text: str) -> list[str]:
+    words = text.split(",")
+    if unknown := set(words) - set(SCOPES):
+        raise argparse.ArgumentTypeError(f"no scope {sorted(unknown)[0]!r}; there are {', '.join(SCOPES)}")
+    return words
 
 
 def _positive(text: str) -> int:

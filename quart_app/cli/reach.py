@@ -66,9 +66,11 @@ def _problem(answer: httpx.Response) -> str:
     try:
         document = answer.json()
         title, detail = str(document["title"]), str(document.get("detail", ""))
+        line, kind = title if detail in ("", title) else f"{title}: {detail}", document.get("type")
     except (ValueError, LookupError, TypeError, AttributeError):
-        return f"the answer was {answer.status_code} {answer.reason_phrase}"
-    line = title if detail in ("", title) else f"{title}: {detail}"
+        line, kind = f"the answer was {answer.status_code} {answer.reason_phrase}", "about:blank"
+    if answer.status_code == 404 and kind == "about:blank":  # no such route, rather than no such task
+        line += f": there is no {answer.request.url.path}; --url takes the url_prefix of the service, too"
     if answer.status_code == 401:
         line += " (--key or QUART_APP_KEY names one)"
     return escape(line)

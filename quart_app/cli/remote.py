@@ -41,12 +41,11 @@ async def run(arguments: argparse.Namespace, settings: Settings) -> int:
                 await api.call("DELETE", task_path(arguments.id))
                 print("{}" if arguments.json else "deleted")
             case "tasks", _:
-                answer = await api.call("GET", task_path(arguments.id))
-                _print(answer, arguments, show.task)
+                await _show(api, arguments)
             case "schedules", _:
                 await _schedules(api, arguments)
             case "keys", "add":
-                body = {"name": arguments.name, "scopes": arguments.scopes.split(",")}
+                body = {"name": arguments.name, "scopes": arguments.scopes}
                 answer = await api.call("POST", "/keys", json=body)
                 _print(answer, arguments, lambda made: made["key"])
             case "keys", "revoke":
@@ -67,6 +66,16 @@ def _print(answer: httpx.Response, arguments: argparse.Namespace, shown: Any) ->
     text = shown(answer.json()) if callable(shown) else shown
     if text is not None:
         print(text)
+
+
+async def _show(api: Api, arguments: argparse.Namespace) -> None:
+    path = task_path(arguments.id)
+    answer = await api.call("GET", path)
+    _print(answer, arguments, show.task)
+    if not arguments.json and answer.json()["error"] is not None:
+        attempts = (await api.call("GET", f"{path}/history")).json()["attempts"]
+        if last := next((one["error"] for one in reversed(attempts) if one["error"]), None):
+            sys.stdout.write(show.traceback(last))
 
 
 async def _list(api: Api, arguments: argparse.Namespace) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from quart_app.clock import SystemClock
+from quart_app.core.task import DEFAULT_QUEUE
 from quart_app.logs import escape
 
-WIDE: Final = 10_000  # columns where there is no terminal: nothing is cut
 GAP: Final = 2
 FIXED: Final = ("id", "status", "tries", "age")
 COLOURS: Final = {"completed": "green", "failed": "red", "cancelled": "yellow", "processing": "cyan"}
@@ -37,6 +37,8 @@ def tasks(rows: Sequence[Mapping[str, Any]]) -> None:
             )
             for row in rows
         ],
+        spare="queue",
+        dull=DEFAULT_QUEUE,
     )
 
 
@@ -73,30 +75,41 @@ def schedules(rows: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], spare: str = "", dull: str = "") -> None:
+    """On a terminal the `spare` column is left out when all its cells are `dull`, or when there is little
+    room; on a pipe there are always the same columns."""
+    from rich.cells import cell_len, set_cell_size
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    shown = [[escape(cell) for cell in row] for row in rows]
-    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
-    table = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold")
-    for header, width in zip(headers, _widths(headers, shown, console.width), strict=True):
-        table.add_column(header, no_wrap=True, overflow="ellipsis", width=width)
-    for row in shown:
-        table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
-    console.print(table)
+    terminal = sys.stdout.isatty()
+    console = Console(highlight=False)
+    shown = {header: [escape(row[number]) for row in rows] for number, header in enumerate(headers)}
+    widths = {header: max(map(cell_len, (header, *cells))) for header, cells in shown.items()}
+    if terminal:
+        room = console.width - GAP * (len(shown) - 1)
+        if spare and (sum(widths.values()) > room or set(shown[spare]) <= {dull}):
+            del shown[spare], widths[spare]
+            room += GAP
+        widths = _fitting(widths, room)
+    for number, row in enumerate([tuple(shown), *zip(*shown.values(), strict=True)]):
+        line = Text(style="bold" if number == 0 else "")
+        for cell, width in zip(row, widths.values(), strict=True):
+            cut = cell if cell_len(cell) <= width else f"{set_cell_size(cell, width - 1)}…"
+            line.append(set_cell_size(cut, width), COLOURS.get(cell)).append(" " * GAP)
+        line.rstrip()
+        console.print(line, soft_wrap=True)
 
 
-def _widths(headers: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> list[int]:
-    """Of each column. Where there is little room, names and remarks give way: ids are for copying."""
-    widths = [max(len(cell) for cell in column) for column in zip(headers, *rows, strict=True)]
-    flexible = sorted((n for n, header in enumerate(headers) if header not in FIXED), key=widths.__getitem__)
-    left = room - GAP * len(headers) - sum(widths) + sum(widths[number] for number in flexible)
-    for place, number in enumerate(flexible):
-        widths[number] = min(widths[number], max(left // (len(flexible) - place), 1))
-        left -= widths[number]
-    return widths
+def _fitting(widths: Mapping[str, int], room: int) -> dict[str, int]:
+    """Where there is little room, names and remarks give way: ids are for copying."""
+    made = dict(widths)
+    flexible = sorted((header for header in widths if header not in FIXED), key=widths.__getitem__)
+    left = room - sum(widths.values()) + sum(widths[header] for header in flexible)
+    for place, header in enumerate(flexible):
+        made[header] = min(made[header], max(left // (len(flexible) - place), 1))
+        left -= made[header]
+    return made
 
 
 def _age(created_at: str) -> str:
@@ -136,6 +149,11 @@ def task(row: Mapping[str, Any]) -> str:
     if row["status"] == "completed":
         lines.append(f"{'result':<13} {_json(row['result'])}")
     return "\n".join(lines)
+
+
+def traceback(error: Mapping[str, Any]) -> str:
+    """Of an error of the history; empty for one that has none."""
+    return "".join(f"    | {escape(line)}\n" for line in (error["traceback"] or "").splitlines())
 
 
 def outcome(row: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from quart_app.cli.errors import CannotWrite, CommandError
 from quart_app.clock import SystemClock
+from quart_app.core.errors import StoreBroken
 from quart_app.logs import escape
 from quart_app.settings import Settings
 from quart_app.store import backup as store_backup
@@ -26,8 +27,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         case "restore":
             return _restore(Path(arguments.file), settings.database_path)
         case _:
-            path = Path(arguments.file) if arguments.file else settings.database_path
-            return _audit(path, arguments.json)
+            return _audit(Path(arguments.file) if arguments.file else settings.database_path, arguments)
 
 
 def _migrate(settings: Settings) -> int:
@@ -62,9 +62,14 @@ def _restore(source: Path, database: Path) -> int:
     return 0
 
 
-def _audit(path: Path, as_json: bool) -> int:
-    report = audit(path)
-    if as_json:
+def _audit(path: Path, arguments: argparse.Namespace) -> int:
+    try:
+        report = audit(path)
+    except StoreBroken as error:
+        if arguments.file:  # whatever file that is: nobody wants a backup in its place
+            raise StoreBroken(str(error).partition("; ")[0]) from error
+        raise
+    if arguments.json:
         document = {"checked": report.checked, "findings": report.findings, "skipped": report.skipped}
         print(json.dumps(document, ensure_ascii=False))
     else:

@@ -149,7 +149,7 @@ class _Bar(_View):
         from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
         columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
-        self._progress = Progress(*columns, TimeElapsedColumn(), console=Console(highlight=False))
+        self._progress = Progress(*columns, TimeElapsedColumn(), console=Console(highlight=False), transient=True)
         self._bar = self._progress.add_task("", total=None)
         self._progress.start()
 

@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import re
 import sys
+import traceback
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -146,6 +147,8 @@ def task(
     (first, factor, cap) in seconds, with full jitter; `timeout` is seconds for one attempt; `expires` seconds after
     which a task that has not started fails; `retention` seconds an ended task is kept. Raises ConfigError.
     """
+    if not isinstance(kind, str):
+        raise TypeError(f'@task names its kind: write @task("name") above the function, not @task (got {kind!r:.100})')
     if executor not in (None, "process"):
         raise ConfigError(f"@task({kind!r}): executor is 'process', or left out; not {executor!r}")
     options = KindOptions(
@@ -207,7 +210,20 @@ def load_module(name: str) -> ModuleType:
     except (ConfigError, KeyboardInterrupt):
         raise
     except BaseException as error:  # sys.exit() at the top of a module is a mistake of its own kind
-        raise ConfigError(f"QUART_APP_TASKS: cannot import {name}: {type(error).__name__}: {error}") from error
+        line = _line(error)
+        where = f" (line {line})" if line is not None else ""
+        raise ConfigError(f"QUART_APP_TASKS: cannot import {name}{where}: {type(error).__name__}: {error}") from error
+
+
+def _line(error: BaseException) -> int | None:
+    """Of the module that was imported: of its own lines the last one that was on the way to the error."""
+    ours = str(Path(__file__).parents[1])
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((ours, "<frozen ")) and Path(frame.filename).parent.name != "importlib"
+    ]
+    return next((frame.lineno for frame in reversed(frames) if frame.filename == frames[0].filename), None)
 
 
 def _load_file(path: Path) -> ModuleType:

@@ -93,6 +93,7 @@ class Runner:
         self._idle = asyncio.Event()
         self.on_free: Callable[[Claimed], None] = lambda task: None
         self.on_end: Ended = nobody
+        self._tells = log.isEnabledFor(logging.DEBUG)  # asked once: a run should not pay for silence
 
     def prepare(self, task: Claimed) -> Run:
         """Register a claimed task, so that a cancel finds it before its first line has run."""
@@ -127,6 +128,8 @@ class Runner:
         one CancelledError there aborts Quart's whole shutdown."""
         task = run.task
         started = self._clock.monotonic()
+        if self._tells:
+            self._tell(task, "starts")
         try:
             try:
                 outcome = await self._perform(run)
@@ -266,6 +269,9 @@ class Runner:
         decision = lifecycle.after_run(task, outcome, self._clock.now(), backoff, random.random)
         if await self._write(task, decision):
             self.on_end(task.kind, OUTCOMES[type(decision)], seconds)
+            if self._tells:
+                took = "" if seconds is None else f" in {seconds:.1f} s"
+                self._tell(task, f"{OUTCOMES[type(decision)]}{took}")
         else:
             self.refused_writes += 1
             log.warning("run lost its claim; its end was not recorded", extra={"task_id": task.id})
@@ -299,7 +305,12 @@ class Runner:
             task.max_attempts,
             error.type,
             error.message[:500],
-            extra={"task_id": task.id},
+            extra={"task_id": task.id, "trace": error.traceback},
+        )
+
+    def _tell(self, task: Claimed, what: str) -> None:
+        log.debug(
+            "%s %s (attempt %d of %d)", task.kind, what, task.attempt, task.max_attempts, extra={"task_id": task.id}
         )
 
 

@@ -27,7 +27,7 @@ class Rescuer:
         """Decide on up to a chunk of orphans; how many there were. Idempotent: a kill in the middle costs nothing."""
         orphans = await self._store.orphans(CHUNK)
         if orphans:
-            log.info("recovering %d tasks whose process died", len(orphans))
+            log.info("recovering %d task%s whose process died", len(orphans), "s" * (len(orphans) > 1))
             await asyncio.gather(*(self._recover(orphan, now) for orphan in orphans))
         return len(orphans)
 

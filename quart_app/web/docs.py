@@ -49,7 +49,7 @@ class DocsViews:
         made.add_url_rule("/kinds", "kinds", self.kinds)
         made.add_url_rule("/kinds/<kind>", "kind", self.kind)
         made.add_url_rule("/openapi.json", "document", self.document)
-        made.add_url_rule("/docs", "page", self.page)
+        made.add_url_rule("/docs", "page", self.page, strict_slashes=False)
         made.add_url_rule("/docs/<file>", "file", self.file)
         return made
 
@@ -80,6 +80,8 @@ class DocsViews:
         return render.answer(msgspec.Raw(self._document), headers=headers)
 
     async def page(self) -> Response:
+        if this_request().path.endswith("/"):  # the page's addresses are relative to /docs
+            return render.empty(308, {"Location": "../docs"})
         response = await _send(_OURS / "docs.html", "text/html")
         response.headers["Content-Security-Policy"] = _POLICY
         return response

@@ -64,7 +64,7 @@ def seconds(low: float, high: float) -> Reader:
 
     def read(name: str, text: str) -> float:
         if not _SECONDS.fullmatch(text) or not low <= float(text) <= high:
-            raise InvalidInput(f"{name} must be seconds from {low:g} to {high:g}, as in 10 or 0.5")
+            raise InvalidInput(f"{name} must be seconds from {low:.12g} to {high:.12g}, as in 10 or 0.5")
         return float(text)
 
     return Reader(read, {"type": "number", "minimum": low, "maximum": high})

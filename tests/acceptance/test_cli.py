@@ -66,11 +66,13 @@ def test_mistakes_are_one_line_and_start_nothing(reached: Command) -> None:
     for arguments, words in (
         (("tasks", "create", "quick", '{"x": '), "JSON"),
         (("tasks", "create", "quick", '{"y": 1}'), "/y"),
-        (("tasks", "create", "no-such-kind"), "no-such-kind"),
+        (
+            ("tasks", "create", "no-such-kind"),
+            "'no-such-kind' is registered (GET /kinds lists them; is QUART_APP_TASKS",
+        ),
         (("tasks", "create", "../status"), "kind"),
-        (("tasks", "create", "quick", "--delay", "soon"), "delay"),
+        (("tasks", "create", "quick", "--delay", "1e9"), "from 0 to 316224000"),
         (("tasks", "create", "quick", "--idempotency-key", "ä"), "idempotency"),
-        (("tasks", "list", "--status", "lost"), "status"),
         (("tasks", "show", "01a1fc91-bf65-7cf5-9e74-aba76276041c"), "not found"),
         (("tasks", "cancel", "../../status"), "not found"),
     ):
@@ -171,10 +173,56 @@ def test_a_bad_setting_is_78_here_too(make_server: MakeServer) -> None:
     assert "QUART_APP_CONCURRENCY" in one_line(done)
 
 
-@pytest.mark.parametrize("arguments", [["tasks"], ["nonsense"], ["tasks", "list", "--limit", "0"], ["backup"]])
-def test_a_mistake_in_the_command_is_2(server: Server, arguments: list[str]) -> None:
-    assert server.command(*arguments).returncode == 2
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("tasks", "ACTION"),
+        ("nonsense", "nonsense"),
+        ("tasks list --limit 0", "1 to 1000000"),
+        ("tasks list --status done", "completed"),
+        ("tasks create quick --delay abc", "--delay"),
+        ("tasks create quick --priority high", "--priority"),
+        ("keys add ann --scopes read,foo", "no scope 'foo'; there are read, write, admin"),
+        ("serve --bind 8000", "must be HOST:PORT"),
+        ("--bind localhost:80000", "no port 80000"),
+        ("backup", "FILE"),
+    ],
+)
+def test_a_mistake_in_the_command_is_2(
+    server: Server, command: Command, capsys: pytest.CaptureFixture[str], arguments: str, words: str
+) -> None:
+    done = command(*arguments.split())
+    assert done.returncode == 2
+    assert words in done.stderr
     assert not server.data.exists()
+
+
+def test_a_failed_task_is_shown_with_the_traceback_of_its_last_error(reached: Command, server: Server) -> None:
+    if not server.running:
+        server.start().wait_ready()
+    failed, good_one = server.post("steps", {"path": "/nowhere/journal"}), server.post("quick")
+    server.ended(failed)
+    shown = good(reached("tasks", "show", failed)).splitlines()
+    assert shown[-1].startswith("    | FileNotFoundError: ")
+    assert "    | Traceback (most recent call last):" in shown
+    assert "    | " not in good(reached("tasks", "show", good_one))
+
+
+def test_a_url_that_misses_the_prefix_says_so(server: Server, command: Command) -> None:
+    server.start().wait_ready()
+    done = command("tasks", "list", "--url", f"{server.url}/jobs")
+    assert done.returncode == 1
+    assert "there is no /jobs/tasks; --url takes the url_prefix" in one_line(done)
+
+
+def test_every_command_says_in_its_help_what_it_does(command: Command) -> None:
+    for words in ("serve", "migrate", "status", "tasks list", "tasks watch", "keys add", "backup", "restore", "audit"):
+        shown = command(*words.split(), "--help").stdout
+        assert "\n\noptions:" in shown or "\n\npositional arguments:" in shown
+        assert len(shown.partition("\n\n")[2].partition("\n\n")[0]) > 10
+    assert "exits 0 completed, 1 failed, 2 cancelled, 3 unknown" in " ".join(
+        command("tasks", "watch", "--help").stdout.split()
+    )
 
 
 def test_a_reader_that_has_read_enough_gets_no_traceback(server: Server) -> None:

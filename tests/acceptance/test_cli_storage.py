@@ -150,7 +150,8 @@ def test_files_that_cannot_be_used_are_one_line(server: Server, command: Command
         assert done.returncode == code
         assert words in one_line(done)
     good(command("migrate"))
-    foreign = server.folder / "foreign.db"
+    foreign, noise = server.folder / "foreign.db", server.folder / "noise.db"
+    noise.write_text("a letter to a friend\n" * 100)
     with closing(sqlite3.connect(foreign)) as connection:
         connection.execute("CREATE TABLE recipes (name TEXT)")
     for arguments, code, words in (
@@ -159,7 +160,9 @@ def test_files_that_cannot_be_used_are_one_line(server: Server, command: Command
         (("restore", str(foreign)), 78, "another program"),
         (("restore", str(server.database)), 78, "itself"),
         (("audit", str(foreign)), 78, "another program"),
+        (("audit", str(noise)), 74, "no database"),
     ):
         done = command(*arguments)
         assert done.returncode == code
         assert words in one_line(done)
+        assert "restore FILE" not in done.stderr, "it is not the database: nobody wants a backup in its place"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -207,3 +208,5 @@ def test_on_a_terminal_there_is_a_bar(make_server: MakeServer, tmp_path: Path) -
     assert "part 3" in text
     assert "see [bold]\\x1b[31m[/bold] n=1" in text, "a task's words neither colour nor steer the terminal"
     assert "completed: 4" in text
+    left = re.sub(r"\x1b\[[0-9?;]*[a-zA-Z]", "", text.rpartition("\x1b[2K")[2])
+    assert left.strip() == "", "the bar is gone at the end"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import sys
 from typing import Any
 
@@ -50,9 +51,40 @@ def test_on_a_narrow_terminal_the_ids_and_statuses_stay_whole(
     assert " completed " in rows[1]
 
 
+def on_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int, *rows: dict[str, Any]
+) -> list[str]:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    show.tasks(rows)
+    return [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_terminal_shows_queues_when_one_has_a_name_and_there_is_room(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, named = a_task(), a_task(queue="images")
+    assert "queue" not in on_terminal(capsys, monkeypatch, 200, plain, plain)[0]
+    assert " images " in on_terminal(capsys, monkeypatch, 200, plain, named)[2]
+    narrow = on_terminal(capsys, monkeypatch, 80, plain, named)
+    assert "queue" not in narrow[0]
+    assert narrow[1].split()[1] == "a-kind-…"
+
+
+def test_an_id_is_whole_where_nothing_else_has_room(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, shown = on_terminal(capsys, monkeypatch, 30, a_task())
+    assert shown.startswith(a_task()["task_id"] + "  ")
+
+
 def test_on_a_pipe_nothing_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
     show.tasks([a_task(), a_task(status="failed", error=ERROR)])
-    _, *rows = capsys.readouterr().out.splitlines()
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert "queue" in head, "the same columns whatever the tasks are"
+    assert all(line == line.rstrip() for line in (head, *rows))
     assert "a-kind-with-a-long-name-of-its-own" in rows[0]
     assert "2/5 bread is ready" in rows[0]
     assert rows[1].rstrip().endswith(r"ValueError: \x1b[31m [bold]x[/bold]\r\n")

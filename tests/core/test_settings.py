@@ -132,6 +132,14 @@ def test_a_bad_value_is_refused_in_one_line_that_names_its_key(name: str, text: 
     assert caught.value.exit_code == 78
 
 
+@pytest.mark.parametrize(
+    ("name", "allowed"), [("LOG_LEVEL", "DEBUG, INFO, WARNING, ERROR"), ("SYNCHRONOUS", "FULL, NORMAL")]
+)
+def test_a_choice_lists_what_it_allows(name: str, allowed: str) -> None:
+    with pytest.raises(ConfigError, match=f"must be one of {allowed} "):
+        load(**{name: "loud"})
+
+
 def test_a_very_long_bad_value_is_not_repeated_at_length() -> None:
     with pytest.raises(ConfigError) as caught:
         load(CONCURRENCY="x" * 100_000)

@@ -171,7 +171,9 @@ async def test_kinds_come_from_files_and_modules_of_quart_app_tasks(
         ("no_such_user_tasks", "no_such_user_tasks"),
         ("/nowhere/user_tasks.py", "no file"),
         ("{folder}/syntax_user_tasks.py", "SyntaxError"),
-        ("{folder}/raises_user_tasks.py", "the reason"),
+        ("{folder}/raises_user_tasks.py", "user_tasks.py (line 2): ValueError: the reason"),
+        ("{folder}/bare_user_tasks.py", '(line 3): TypeError: @task names its kind: write @task("name")'),
+        ("{folder}/imports_user_tasks.py", "(line 2): ModuleNotFoundError"),
         ("{folder}/exits_user_tasks.py", "SystemExit"),
         ("{folder}/declares_user_tasks.py", "Bad Kind"),
     ],
@@ -180,7 +182,9 @@ def test_a_task_module_that_cannot_be_loaded_is_one_clear_line(
     tmp_path: Path, forget_modules: None, name: str, words: str
 ) -> None:
     (tmp_path / "syntax_user_tasks.py").write_text("def (:\n")
-    (tmp_path / "raises_user_tasks.py").write_text("raise ValueError('the reason')\n")
+    (tmp_path / "raises_user_tasks.py").write_text("import os\nraise ValueError('the reason')\n")
+    (tmp_path / "bare_user_tasks.py").write_text("from quart_app import task\n\n@task\nasync def dinner(): ...\n")
+    (tmp_path / "imports_user_tasks.py").write_text("import os\nimport no_such_module_at_all\n")
     (tmp_path / "exits_user_tasks.py").write_text("import sys\nsys.exit(0)\n")
     (tmp_path / "declares_user_tasks.py").write_text(USER_MODULE.format(kind="Bad Kind"))
     with pytest.raises(ConfigError) as caught:

@@ -22,6 +22,11 @@ async def test_the_page_has_no_script_or_style_of_its_own_and_may_load_none_from
     assert set(re.findall(r'(?:src|href)="docs/([^"]*)"', page)) == set(FILES)
 
 
+async def test_a_slash_behind_it_leads_to_it(site: Site) -> None:
+    answer = await site.get("/docs/")
+    assert (answer.status, answer.headers["Location"]) == (308, "../docs")
+
+
 @pytest.mark.parametrize("name", FILES)
 async def test_its_files_are_served_with_their_type_and_kept_by_the_browser(site: Site, name: str) -> None:
     answer = await site.get(f"/docs/{name}")

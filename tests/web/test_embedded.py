@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 from quart import Quart
 
-from quart_app.app import QuartTasks
+from quart_app.app import QuartTasks, create_app
 from quart_app.settings import Settings
 from tests.web import kinds
 from tests.web.site import Site, assert_problem
@@ -83,3 +84,9 @@ async def test_without_keys_our_routes_answer_this_machine_alone(tmp_path: Path)
         assert (await site.get("/jobs/tasks")).status == 200
         stranger = {"server": ("192.0.2.1", 80), "client": ("192.0.2.2", 4000)}
         assert_problem(await site.request("GET", "/jobs/tasks", scope=stranger), 403)
+
+
+def test_what_a_user_passes_is_all_there_is_to_pass() -> None:
+    assert list(inspect.signature(QuartTasks).parameters) == ["app", "settings", "tasks", "url_prefix"]
+    assert list(inspect.signature(QuartTasks.init_app).parameters) == ["self", "app"]
+    assert list(inspect.signature(create_app).parameters) == ["settings"]
