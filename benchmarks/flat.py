@@ -46,6 +46,7 @@ class Engine:
 
     async def close(self) -> None:
         await self._engine._db.close()
+        self._engine._lock.release()
 
     async def get(self) -> object:
         return await self.service.get(self._random.choice(self._rows.ids))
