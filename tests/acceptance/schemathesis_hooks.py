@@ -37,12 +37,23 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         headers["Idempotency-Key"] = str(uuid.uuid4())
     if isinstance(case.body, (dict, list, float)):
         case.body = with_integers(case.body)
+    if case.path.startswith("/schedules") and isinstance(case.body, dict):
+        mend_schedule(case.body, new=case.path == "/schedules")
     for entry in case.body if isinstance(case.body, list) else [case.body]:
         if isinstance(entry, dict) and case.path == "/tasks":
             if entry.get("delay") is not None:
                 entry["run_at"] = None
             if entry.get("idempotency_key"):
                 entry["idempotency_key"] = str(uuid.uuid4())
+
+
+def mend_schedule(body: dict[str, Any], new: bool) -> None:
+    """A kind there is with args that it takes, a zone there is, and one plan: cron or every."""
+    acceptable = {"kind": "cleanup", "args": {}, "timezone": "Europe/Paris", "cron": "0 * * * *"}
+    body |= {name: value for name, value in acceptable.items() if name in body}
+    if "cron" in body or (new and "every" not in body):
+        body.pop("every", None)
+        body["cron"] = acceptable["cron"]
 
 
 def with_integers(value: Any) -> Any:

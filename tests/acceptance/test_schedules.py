@@ -118,6 +118,28 @@ def test_both_nights_on_which_new_york_changes_its_clocks(make_server: MakeServe
         assert server.rows("SELECT count(*) FROM tags WHERE tag = ?", f"schedule:{name}") == [(1,)]
 
 
+def test_the_built_in_ones_run_each_hour_and_each_five_minutes_also_after_a_kill(make_server: MakeServer) -> None:
+    server = make_server(schedules=1)
+    wall = Wall(server)
+    wall.set("2026-11-21 08:30:00")
+    server.start().wait_ready()
+    wall.set("2026-11-21 08:59:59")
+    until(lambda: ended(server, "cleanup") == ended(server, "stats-update") == 1, "both at nine")
+    assert server.client.get("/health").json()["status"] == "healthy"
+    shown = server.client.get("/status").json()["statistics"]
+    assert shown["at"].startswith("2026-11-21T09:00:")
+    server.kill9()
+    wall.set("2026-11-21 09:04:59")
+    server.start().wait_ready()
+    until(lambda: ended(server, "stats-update") == 2, "the second of the day")
+    assert ended(server, "cleanup") == 1
+    assert server.client.get("/status").json()["statistics"]["kinds"]["cleanup"]["tasks"]["completed"] == 1
+
+
+def ended(server: Server, kind: str) -> int:
+    return len(server.client.get("/tasks", params={"kind": kind, "status": "completed"}).json()["tasks"])
+
+
 def at_work(server: Server, wall: Wall, moment: str) -> None:
     """It is that late, and the scheduler has seen it."""
     wall.set(moment)
