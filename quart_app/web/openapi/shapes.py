@@ -188,9 +188,7 @@ class LastHour(msgspec.Struct):
 
 class KindStatistics(msgspec.Struct):
     tasks: dict[str, Natural]
-    last_hour: Annotated[
-        LastHour, Meta(description="Of the tasks that ended, at most the newest 20,000 of each status")
-    ]
+    last_hour: Annotated[LastHour, Meta(description="Of the tasks that ended, at most the newest 5,000 of each status")]
 
 
 class Statistics(msgspec.Struct):
