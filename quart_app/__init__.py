@@ -14,8 +14,10 @@ from quart_app.core.errors import (
     TaskFailed,
     TaskNotFound,
     UnknownKind,
+    UploadNotFound,
 )
-from quart_app.runner import NonRetryable, Retry, TaskContext, schedule, task
+from quart_app.core.targets import TargetRefused
+from quart_app.runner import NonRetryable, PublicUrl, Retry, TaskContext, Upload, UploadId, schedule, task
 
 if TYPE_CHECKING:
     from quart_app.app import QuartTasks, create_app
@@ -27,14 +29,19 @@ __all__ = [
     "InvalidArgs",
     "KeyedTaskGone",
     "NonRetryable",
+    "PublicUrl",
     "QuartTasks",
     "QueueFull",
     "Retry",
     "StoreUnavailable",
+    "TargetRefused",
     "TaskContext",
     "TaskFailed",
     "TaskNotFound",
     "UnknownKind",
+    "Upload",
+    "UploadId",
+    "UploadNotFound",
     "__version__",
     "create_app",
     "schedule",

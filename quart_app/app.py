@@ -26,6 +26,7 @@ from quart_app.web.docs import DocsViews
 from quart_app.web.door import EXTENSION, Door
 from quart_app.web.examples.cats import CatViews
 from quart_app.web.examples.limited import LimitedViews
+from quart_app.web.examples.photos import PhotoViews
 from quart_app.web.examples.quickstart import QuickstartViews
 from quart_app.web.examples.reports import ReportViews
 from quart_app.web.examples.visits import VisitViews
@@ -39,6 +40,7 @@ from quart_app.web.site import Site
 from quart_app.web.sockets import SocketViews
 from quart_app.web.streams import StreamViews
 from quart_app.web.tasks import TaskViews
+from quart_app.web.uploads import UploadViews
 
 
 def create_app(settings: Settings | None = None) -> Quart:
@@ -56,12 +58,13 @@ def _whole_app(settings: Settings, standalone: bool, exposed: Sequence[str]) -> 
     app = Site("quart_app")
     app.url_map.merge_slashes = False  # a redirect would repeat whatever Host the client named
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
+    app.take_files(settings.max_upload, "/uploads", "/tasks/detect-faces")
     app.config["BODY_TIMEOUT"] = 15
     app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"] = settings.drain_seconds
     problems.register(app)
     tasks = _WholeApp(settings, standalone, exposed)
     tasks.init_app(app)
-    for views in (VisitViews, QuickstartViews, CatViews, LimitedViews, ReportViews):
+    for views in (VisitViews, QuickstartViews, CatViews, LimitedViews, PhotoViews, ReportViews):
         app.register_blueprint(views(tasks.door).blueprint())
     if settings.trusted_proxies:
         app.asgi_app = TrustedProxies(app.asgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
@@ -122,6 +125,7 @@ class QuartTasks:
             HealthViews(self.door),
             KeyViews(self.door),
             ScheduleViews(self.door),
+            UploadViews(self.door),
             MetricsViews(self.door, self._metrics, lambda: self._watch.lag),
             DocsViews(self.door),
         )

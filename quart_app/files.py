@@ -18,9 +18,10 @@ _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}(\.[0-9a-f]{8})?\.tmp")
 class Files:
     """Names of folders and files are the caller's own (ids), never a user's text. Every method blocks."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, life: str | None = None) -> None:
+        """`life`: of the process that holds the database's lock, for a child of its own."""
         self._root = root
-        self._life = secrets.token_hex(4)
+        self.life = life or secrets.token_hex(4)
 
     def write(self, folder: str, name: str, data: bytes) -> Path:
         """Write `<root>/<folder>/<name>` and return its path. Raises ValueError, OSError."""
@@ -35,7 +36,7 @@ class Files:
         _check(folder, name)
         directory = self._root / folder
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = directory / f".{name}.{secrets.token_hex(4)}.{self._life}.tmp"
+        temporary = directory / f".{name}.{secrets.token_hex(4)}.{self.life}.tmp"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -98,7 +99,7 @@ class Files:
     def is_leftover(self, name: str) -> bool:
         """A temporary file of a process that has died: whoever holds the database's lock is the only one that writes
         here."""
-        return name.startswith(".") and name.endswith(".tmp") and not name.endswith(f".{self._life}.tmp")
+        return name.startswith(".") and name.endswith(".tmp") and not name.endswith(f".{self.life}.tmp")
 
 
 def _check(*names: str) -> None:

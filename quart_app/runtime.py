@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import secrets
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 import httpx
 
+from quart_app import outbound
 from quart_app.clients import ClientLimit
 from quart_app.clock import Clock, SystemClock
 from quart_app.core.errors import ConfigError, StartupError, StoreBroken, StoreBusy, StoreUnavailable
@@ -44,8 +46,10 @@ from quart_app.store.sql_reports import SqlReports
 from quart_app.store.sql_schedules import SqlSchedules
 from quart_app.store.sql_statistics import SqlStatistics
 from quart_app.store.sql_store import SqlStore
+from quart_app.store.sql_uploads import SqlUploads
 from quart_app.store.sqlite import Database
 from quart_app.tasks import BUILT_IN
+from quart_app.uploads import FOLDER, Uploads
 
 log = logging.getLogger("quart_app")
 
@@ -82,19 +86,20 @@ class Runtime:
         self.idle = idle
         self._on_broken = on_broken or (lambda reason: log.critical("the store is broken: %s", reason))
         self._on_end = on_end
-        self._http: httpx.AsyncClient | None = None
         self._lock = FileLock(settings.database_path)
         self._upkeep: set[asyncio.Task[None]] = set()
         self._identity: tuple[int, int] | None = None
 
     # --- doors of the handlers
 
-    @property
+    @functools.cached_property
     def http(self) -> httpx.AsyncClient:
-        if self._http is None:
-            limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)
-            self._http = httpx.AsyncClient(timeout=httpx.Timeout(10.0, connect=5.0), limits=limits, trust_env=False)
-        return self._http
+        limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+        return httpx.AsyncClient(timeout=httpx.Timeout(10.0, connect=5.0), limits=limits, trust_env=False)
+
+    @functools.cached_property
+    def public_http(self) -> httpx.AsyncClient:
+        return outbound.client(bool(self.settings.allow_private_targets))
 
     async def query(self, name: str, params: Mapping[str, object], owner: str) -> list[dict[str, Any]]:
         return await self._reports.query(name, params, self.keys.sees(owner))
@@ -179,7 +184,8 @@ class Runtime:
         self.schedules = Schedules(schedule_store, self.service, self.clock)
         self._scheduler = Scheduler(schedule_store, self.service)
         self._schedule_loop = Loop("scheduler", self._scheduler.run_once, self.clock, interval=1.0)
-        self.processes = Processes(settings.cpu_slots, settings.max_result)
+        self.uploads = Uploads(SqlUploads(self._db), self.files, settings.data_path.absolute() / FOLDER, self.clock)
+        self.processes = Processes(settings.cpu_slots, settings.max_result, settings.data_path, self.files.life)
         self.runner = Runner(self.store, self.registry, self.clock, self, self.processes)
         self.service.cancel_run = self.runner.cancel
         self.service.on_end = self.runner.on_end = self._on_end
@@ -203,6 +209,7 @@ class Runtime:
             Loop("clients", self.clients.run_once, self.clock, interval=10.0),
             self._feed_loop,
             Loop("stream-sweeper", self.streams.run_once, self.clock, interval=INTERVAL),
+            Loop("uploads", self.uploads.run_once, self.clock, interval=10.0),
             Loop("store-watch", self._watch_store, self.clock, interval=1.0),
         ]
         if settings.schedules:
@@ -235,6 +242,7 @@ class Runtime:
                 self.dispatcher.ring(count.queue)
                 self.dispatcher.ring(count.queue, suspect=True)
         await self.schedules.declare(self.registry)
+        self.uploads.look_around()
         self.dispatcher.start()
         for loop in self._loops:
             loop.start()
@@ -281,8 +289,8 @@ class Runtime:
             task.cancel()
         await self.limits.close()
         await self.processes.close()
-        if self._http is not None:
-            await self._http.aclose()
+        for client in {"http", "public_http"} & vars(self).keys():  # those that somebody used
+            await vars(self)[client].aclose()
         await self._db.close()
         for kind in self.registry:
             kind.bind(None)

@@ -11,8 +11,17 @@ import msgspec
 import uuid_utils
 
 from quart_app.clock import Clock
-from quart_app.core import codec
-from quart_app.core.errors import Draining, InvalidArgs, QueueFull, TaskFailed, TaskNotFound, UnknownKind, WrongState
+from quart_app.core import codec, marks
+from quart_app.core.errors import (
+    Draining,
+    InvalidArgs,
+    QueueFull,
+    TaskFailed,
+    TaskNotFound,
+    UnknownKind,
+    UploadNotFound,
+    WrongState,
+)
 from quart_app.core.task import (
     Count,
     Ended,
@@ -121,7 +130,10 @@ class TaskService:
                 keyed = all(task.idempotency_key is not None for task in tasks)
                 if not keyed or not await self._store.known_keys(tasks):
                     raise
-        return await self._store.enqueue(tasks)
+        try:
+            return await self._store.enqueue(tasks)
+        except UploadNotFound as error:
+            raise self._unknown_upload(requests, tasks, str(error)) from None
 
     async def enqueue_kind(self, kind: str, args: Mapping[str, Any], options: Mapping[str, Any]) -> TaskHandle:
         """For code: args are Python values that have a JSON form. Raises as `enqueue`."""
@@ -141,12 +153,24 @@ class TaskService:
                 f"no kind {request.kind!r} is registered (GET /kinds lists them; is QUART_APP_TASKS set?)"
             )
         kind.parse(request.args)
+        uploads = (
+            marks.check(kind.marks, request.args, bool(self._settings.allow_private_targets)) if kind.marks else ()
+        )
         args = codec.compact(request.args) if request.args else "{}"
         if len(args) * 4 > self._settings.max_args and len(args.encode()) > self._settings.max_args:
             raise ArgsTooLarge(f"args are limited to {self._settings.max_args} bytes of JSON")
-        return self._fill(kind, args, request, now)
+        return self._fill(kind, args, uploads, request, now)
 
-    def _fill(self, kind: TaskKind[..., Any], args: str, request: TaskRequest, now: int) -> NewTask:
+    def _unknown_upload(self, requests: Sequence[TaskRequest], tasks: Sequence[NewTask], upload: str) -> InvalidArgs:
+        index = next(index for index, task in enumerate(tasks) if upload in task.uploads)
+        kind = self.registry.get(requests[index].kind)
+        error = marks.unknown_upload(kind.marks if kind is not None else {}, requests[index].args, upload)
+        error.index = index
+        return error
+
+    def _fill(
+        self, kind: TaskKind[..., Any], args: str, uploads: tuple[str, ...], request: TaskRequest, now: int
+    ) -> NewTask:
         options, defaults = request.options, kind.options
         run_at = now
         if options.run_at is not None:
@@ -170,6 +194,7 @@ class TaskService:
             expires_at=now + int(expires * 1000) if expires is not None else None,
             retention_ms=int(defaults.retention * 1000) if defaults.retention is not None else None,
             tags=options.tags,
+            uploads=uploads,
             traceparent=options.traceparent,
             idempotency_key=options.idempotency_key,
             fingerprint=_fingerprint(request) if keyed else "",

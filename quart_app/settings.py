@@ -44,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_body: Count = 1_048_576
     max_args: Count = 262_144
     max_result: Count = 1_048_576
+    max_upload: Count = 10_485_760
     max_streams: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2000
     schedules: Flag = 1
     api_keys: str = ""
@@ -51,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: str = ""
     trusted_proxies: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
     key: str = ""
+    allow_private_targets: Flag = 0
     smtp_url: Annotated[str, msgspec.Meta(pattern=r"^(smtps?://\S+)?\Z")] = ""
     mail_from: Annotated[str, msgspec.Meta(pattern=r"^[^\s@]+@[^\s@]+\Z")] = "quart-app@localhost"
     simulated_steps: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(,[0-9]+(\.[0-9]+)?)*\Z")] = "5,3"

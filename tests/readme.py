@@ -18,8 +18,8 @@ RUNNABLE = ("console", "python")
 
 _COMMENT = re.compile(r"<!-- (scenario|run|not run): (.*) -->")
 _FENCE = re.compile(r"```(\w*)")
-_WILD = re.compile(r"(…)|([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12})|(?<=process )([0-9]+)")
-_UUID = "[0-9a-f-]{36}"
+_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])"
+_WILD = re.compile(rf"(…)|({_ID})|(?<=process )([0-9]+)")
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Known:
                 pattern += ".*?"
                 continue
             shown.append(wild[0])
-            pattern += f"({_UUID})" if wild[2] else "([0-9]+)"
+            pattern += f"({_ID})" if wild[2] else "([0-9]+)"
         pattern += re.escape(expected[end:])
         found = re.fullmatch(pattern, output, re.DOTALL)
         if found is None:

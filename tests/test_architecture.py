@@ -33,8 +33,11 @@ ROOMS: dict[str, set[str]] = {
     "schedules": {"core", "store.base", "runner.registry", "service"},
     "maintenance": {"core", "store.base", "services", "files"},
     "clients": {"core", "store.base"},
+    "uploads": {"core", "store.base_uploads", "files", "runner.upload"},
+    "outbound": {"core", "runner.threads"},
     "store": {"core"},
     "runner": {"core", "store.base"},
+    "runner.child": {"core", "runner", "files"},  # there is no runtime in a child that could fill this door
     "service": {"core", "store.base", "runner.registry", "runner.dispatcher"},
     "services": {"core", "store.base", "runner", "service", "files"},
     # What a user's own module may import: the package's own names, and the errors and types of core.
@@ -44,6 +47,7 @@ ROOMS: dict[str, set[str]] = {
     "runtime": {
         *("core", "store", "runner", "service", "services", "tasks"),
         *("files", "keys", "clients", "schedules", "maintenance"),
+        *("outbound", "uploads"),
     },
     "logs": {"core", "runner.logger"},
     "signals": {"core", "logs"},
@@ -59,7 +63,7 @@ ROOMS: dict[str, set[str]] = {
 # Names used in annotations alone: the doors of the context and of the views are filled by the runtime, and the kinds
 # that the documentation describes come through the service.
 FOR_ANNOTATIONS: dict[str, set[str]] = {
-    "runner.context": {"files", "maintenance"},
+    "runner.context": {"files", "maintenance", "uploads"},
     "web.door": {"clients", "keys", "runtime", "schedules"},
     "web.examples.limited": {"clients"},
     "web.docs": {"runner.registry"},
@@ -81,7 +85,9 @@ DRIVERS: dict[str, set[str]] = {
     "reportlab": {"tasks.pdf", "tasks.pdf_text"},
     "structlog": {"logs", "runner"},
     "prometheus_client": {"metrics", "web.metrics"},
-    "httpx": {"runtime", "runner.context", "cli", "tasks"},
+    "httpx": {"runtime", "runner.context", "cli", "outbound", "tasks"},
+    "httpcore": {"outbound"},
+    "cv2": {"tasks.detect_faces"},
     "rich": {"cli"},
     "dotenv": {"settings"},
     "uuid_utils": {"service"},

@@ -93,6 +93,14 @@ class Draining(QuartAppError):
     """The server is stopping or still starting (503)."""
 
 
+class UploadNotFound(QuartAppError):
+    """No such upload, or another owner's. `str()` is its id."""
+
+
+class UploadsFull(QuartAppError):
+    """As many uploads as allowed wait for a task to use them (503)."""
+
+
 class KeyNotFound(QuartAppError):
     """No such API key (404)."""
 

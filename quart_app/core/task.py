@@ -49,6 +49,7 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: int | None = None
     retention_ms: int | None = None
     tags: tuple[str, ...] = ()
+    uploads: tuple[str, ...] = ()
     traceparent: str | None = None
     idempotency_key: str | None = None
     fingerprint: str = ""

@@ -10,16 +10,19 @@ import socket
 import sys
 import threading
 import traceback
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import msgspec
 
 from quart_app.core import codec
-from quart_app.core.errors import Retry
+from quart_app.core.errors import Retry, UploadNotFound
 from quart_app.core.retry import is_retryable
 from quart_app.core.task import Claimed
+from quart_app.files import Files
 from quart_app.runner.registry import Registry, load_module
+from quart_app.runner.upload import Upload
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
@@ -33,14 +36,28 @@ class Request(msgspec.Struct):
     kind: str
     task: Claimed
     max_result: int
+    data_dir: str
+    life: str
     log_level: int
 
 
-class ProcessTaskContext:
-    """The context of an `executor="process"` handler: what it is, progress, and whether it should stop. No steps."""
+class Found(msgspec.Struct):
+    """The server's answer to a question for an upload."""
 
-    def __init__(self, channel: socket.socket, task: Claimed, args: dict[str, Any]) -> None:
+    found: Upload | None = None
+    missing: str = ""
+
+
+class ProcessTaskContext:
+    """The context of an `executor="process"` handler: what it is, progress, uploads, files, and whether it should
+    stop. No steps."""
+
+    def __init__(
+        self, channel: socket.socket, lines: BinaryIO, task: Claimed, args: dict[str, Any], files: Files
+    ) -> None:
         self._channel = channel
+        self._lines = lines
+        self.files = files
         self.task_id = task.id
         self.kind = task.kind
         self.attempt = task.attempt
@@ -58,6 +75,14 @@ class ProcessTaskContext:
         text = codec.clean(message, 1000) if message is not None else None
         _send(self._channel, {"progress": [done, total, text]})
 
+    def upload(self, upload_id: str) -> Upload:
+        """A file that the owner of this task has uploaded. Raises UploadNotFound."""
+        _send(self._channel, {"upload": upload_id})
+        answer = msgspec.json.decode(self._lines.readline(), type=Found, dec_hook=lambda kind, value: kind(value))
+        if answer.found is None:
+            raise UploadNotFound(answer.missing)
+        return answer.found
+
 
 def main() -> None:
     _die_with_parent(int(sys.argv[2]))
@@ -67,11 +92,11 @@ def main() -> None:
     logging.getLogger().addHandler(_ToServer(channel))
     with channel.makefile("rb") as lines:
         for line in lines:
-            if _serve(channel, msgspec.json.decode(line, type=Request)):
+            if _serve(channel, lines, msgspec.json.decode(line, type=Request)):
                 return
 
 
-def _serve(channel: socket.socket, request: Request) -> bool:
+def _serve(channel: socket.socket, lines: BinaryIO, request: Request) -> bool:
     """Run one request; True when it was cancelled, which also means that nobody waits for an answer."""
     try:
         registry = Registry()
@@ -83,7 +108,7 @@ def _serve(channel: socket.socket, request: Request) -> bool:
     except BaseException as error:
         _send(channel, {"error": _describe(error, retryable=False)})
         return False
-    context = ProcessTaskContext(channel, request.task, args)
+    context = ProcessTaskContext(channel, lines, request.task, args, Files(Path(request.data_dir), request.life))
 
     def stop(*_: object) -> None:
         context.cancelled = True

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from quart_app.files import Files
     from quart_app.maintenance import Maintenance
+    from quart_app.runner.upload import Upload
+    from quart_app.uploads import Uploads
 
 MAX_STEP_NAME: Final = 200
 MAX_MESSAGE: Final = 4096
@@ -49,7 +51,13 @@ class Doors(Protocol):
     def http(self) -> httpx.AsyncClient: ...
 
     @property
+    def public_http(self) -> httpx.AsyncClient: ...
+
+    @property
     def service(self) -> EnqueueDoor: ...
+
+    @property
+    def uploads(self) -> Uploads: ...
 
     async def query(self, name: str, params: Mapping[str, object], owner: str) -> list[dict[str, Any]]: ...
 
@@ -103,6 +111,18 @@ class TaskContext:
     def http(self) -> httpx.AsyncClient:
         """The shared HTTP client: its connections are pooled, its time-outs bounded."""
         return self._doors.http
+
+    @property
+    def public_http(self) -> httpx.AsyncClient:
+        """The HTTP client for addresses that somebody else gave: it reaches the public Internet alone (private
+        addresses too with QUART_APP_ALLOW_PRIVATE_TARGETS=1), follows no redirect and keeps no cookie. Raises
+        TargetRefused beside httpx's own errors."""
+        return self._doors.public_http
+
+    async def upload(self, upload_id: str) -> Upload:
+        """A file that the owner of this task has uploaded. Take its id with a parameter of the type `UploadId`, which
+        keeps it as long as the task. Raises UploadNotFound."""
+        return await self._doors.uploads.find(upload_id, self._task.owner)
 
     @property
     def files(self) -> Files:
@@ -276,6 +296,9 @@ class BlockingTaskContext:
 
     def log(self, message: str, /, **fields: Any) -> None:
         self._wait(self._context.log(message, **fields))
+
+    def upload(self, upload_id: str) -> Upload:
+        return self._wait(self._context.upload(upload_id))  # type: ignore[no-any-return]
 
     def enqueue(self, kind: str, args: Mapping[str, Any] | None = None, **options: Any) -> Handle:
         return self._wait(self._context.enqueue(kind, args, **options))  # type: ignore[no-any-return]

@@ -14,10 +14,12 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from quart_app.core.errors import StoreUnavailable, UploadNotFound
 from quart_app.core.task import Claimed
 from quart_app.runner.context import TaskContext
 from quart_app.runner.registry import TaskKind
@@ -53,8 +55,11 @@ class _Child:
 
 
 class Processes:
-    def __init__(self, slots: int, max_result: int) -> None:
+    def __init__(self, slots: int, max_result: int, data_path: Path, life: str) -> None:
+        """`life`: whose files those of the children are, see Files."""
         self._slots = asyncio.Semaphore(slots)
+        self._data_dir = str(data_path.absolute())
+        self._life = life
         self._max_result = max_result
         self._idle: list[_Child] = []
         self._all: set[_Child] = set()
@@ -91,6 +96,8 @@ class Processes:
             "kind": kind.name,
             "task": task,
             "max_result": self._max_result,
+            "data_dir": self._data_dir,
+            "life": self._life,
             "log_level": logging.getLogger("quart_app.task").getEffectiveLevel(),
         }
         child.writer.write(msgspec.json.encode(request) + b"\n")
@@ -99,6 +106,10 @@ class Processes:
             message: dict[str, Any] = msgspec.json.decode(line)
             if "progress" in message:
                 await context.progress(*message["progress"])
+            elif "upload" in message:
+                answer = msgspec.json.encode(await _find(message["upload"], context), enc_hook=str)
+                child.writer.write(answer + b"\n")
+                await child.writer.drain()
             elif "log" in message:
                 level, name, text, fields, trace = message["log"]
                 extra = {"task_id": task.id, "fields": fields, "trace": trace}
@@ -147,3 +158,11 @@ class Processes:
                 await child.process.wait()
         self._all.discard(child)  # not before: a close meanwhile must find it
         child.writer.close()
+
+
+async def _find(upload_id: Any, context: TaskContext) -> dict[str, Any]:
+    """The answer to a child that asks for an upload."""
+    try:
+        return {"found": await context.upload(str(upload_id))}
+    except (UploadNotFound, StoreUnavailable) as error:
+        return {"missing": str(error)}

@@ -17,7 +17,7 @@ from typing import Any, Final, Generic, Literal, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
-from quart_app.core import pointers
+from quart_app.core import marks, pointers
 from quart_app.core.errors import ConfigError, InvalidArgs
 from quart_app.core.retry import Backoff, Errors
 from quart_app.core.schedule import Schedule
@@ -71,9 +71,9 @@ class TaskKind(Generic[P, R]):
         self.function = function
         self.options = options
         self.executor: Executor = executor or ("async" if inspect.iscoroutinefunction(function) else "thread")
-        self.takes_context, self.args_type, self.parameters = _signature(name, function)
         self.schedules: list[Schedule] = []
         """Those that `@schedule` declares; their times are not filled in."""
+        self.takes_context, self.args_type, self.parameters, self.marks = _signature(name, function)
         self._door: EnqueueDoor | None = None
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
@@ -282,8 +282,9 @@ def _check_options(kind: str, options: KindOptions) -> None:
 
 def _signature(
     kind: str, function: Callable[..., Any]
-) -> tuple[bool, type[msgspec.Struct] | None, tuple[tuple[str, str], ...]]:
-    """Whether the function takes a context first, the struct of its args, and (parameter, field) names."""
+) -> tuple[bool, type[msgspec.Struct] | None, tuple[tuple[str, str], ...], dict[str, str]]:
+    """Whether the function takes a context first, the struct of its args, (parameter, field) names, and the marks of
+    parameters by their names."""
     if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
         raise ConfigError(f"@task({kind!r}): a generator cannot be a task; use ctx.progress and return the result")
     parameters = list(inspect.signature(function).parameters.values())
@@ -304,7 +305,7 @@ def _signature(
         else:
             fields.append((field, annotation, _default(parameter.default)))
     if not fields:
-        return takes_context, None, ()
+        return takes_context, None, (), {}
     try:
         struct = msgspec.defstruct(
             "Args",
@@ -317,7 +318,8 @@ def _signature(
         msgspec.json.schema(struct)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"@task({kind!r}): its signature cannot be checked: {error}") from error
-    return takes_context, struct, tuple(names)
+    marked = {name: mark for name, _ in names if (mark := marks.mark_of(hints.get(name))) is not None}
+    return takes_context, struct, tuple(names), marked
 
 
 def _default(value: Any) -> Any:

@@ -61,7 +61,8 @@ class Store(Protocol):
 
     # --- creating
     async def enqueue(self, tasks: Sequence[NewTask]) -> list[Enqueued]:
-        """Insert all or none. Raises IdempotencyConflict or KeyedTaskGone (then nothing was inserted)."""
+        """Insert all or none. Raises IdempotencyConflict, KeyedTaskGone or UploadNotFound (then nothing was
+        inserted)."""
         ...
 
     async def known_keys(self, tasks: Sequence[NewTask]) -> bool:

@@ -19,6 +19,8 @@ def enqueue_calls(task: NewTask) -> list[Call]:
         calls.append(Call("put_args", {"id": task.id, "args": task.args}))
     if task.tags:
         calls.append(Call("put_tags", {"id": task.id, "tags": task.tags}))
+    for upload in task.uploads:
+        calls.append(Call("use_upload", params={"task": task.id, "upload": upload, "owner": task.owner}))
     return calls
 
 

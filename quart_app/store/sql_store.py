@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from quart_app.core.errors import IdempotencyConflict, KeyedTaskGone
+from quart_app.core.errors import IdempotencyConflict, KeyedTaskGone, UploadNotFound
 from quart_app.core.schedule import FIRES_KEPT
 from quart_app.core.task import (
     Claimed,
@@ -46,6 +46,7 @@ class SqlStore:
     async def enqueue(self, tasks: Sequence[NewTask]) -> list[Enqueued]:
         keyed = [task for task in tasks if task.idempotency_key is not None]
         calls = [call for task in tasks for call in enqueue_calls(task)]
+        uses = [(n, call.params or {}) for n, call in enumerate(calls) if call.statement == "use_upload"]
         finds = [Call("find_keys", task, key=task.id) for task in keyed]
         before = len(calls)
 
@@ -60,6 +61,10 @@ class SqlStore:
                     raise IdempotencyConflict("this Idempotency-Key was used with another kind, args or options")
                 if status is None:
                     raise KeyedTaskGone("the task of this Idempotency-Key was deleted")
+            for n, use in uses:
+                task_id = str(use["task"])
+                if not answer[n] and (task_id not in found or found[task_id][0] == task_id):  # else it made no task
+                    raise UploadNotFound(str(use["upload"]))
 
         def after(answer: Answer) -> None:
             found = existing(answer) if keyed else {}
@@ -69,7 +74,7 @@ class SqlStore:
 
         for queue in {task.queue for task in tasks if task.ready}:
             self._listener.task_coming(queue)
-        answer = await self._db.write([*calls, *finds], check=check if keyed else None, after=after)
+        answer = await self._db.write([*calls, *finds], check=check if keyed or uses else None, after=after)
         found = existing(answer) if keyed else {}
         return [_enqueued(task, found.get(task.id)) for task in tasks]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from quart_app.tasks.add import add
 from quart_app.tasks.cat_facts import all_at_once, in_turn, one_by_one
 from quart_app.tasks.cleanup import cleanup
+from quart_app.tasks.crawl import crawl
+from quart_app.tasks.detect_faces import detect_faces
 from quart_app.tasks.generate_report import generate_report
 from quart_app.tasks.request_audit import request_audit
 from quart_app.tasks.send_bulk_email import send_bulk_email
@@ -12,6 +14,6 @@ from quart_app.tasks.send_email import send_email
 from quart_app.tasks.stats_update import stats_update
 
 BUILT_IN = (
-    *(add, cleanup, generate_report, request_audit, send_bulk_email, send_email, stats_update),
+    *(add, cleanup, crawl, detect_faces, generate_report, request_audit, send_bulk_email, send_email, stats_update),
     *(one_by_one, all_at_once, in_turn),
 )

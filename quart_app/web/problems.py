@@ -28,6 +28,7 @@ from quart_app.core.errors import (
     TaskNotFound,
     TooManyStreams,
     UnknownKind,
+    UploadsFull,
     WrongState,
 )
 from quart_app.service import ArgsTooLarge
@@ -48,12 +49,19 @@ _KNOWN: Final[tuple[tuple[type[QuartAppError], int, str, str | None], ...]] = (
     (KeyConflict, 409, "key-conflict", "Not possible with this key"),
     (ScheduleNotFound, 404, "schedule-not-found", "Schedule not found"),
     (ScheduleConflict, 409, "schedule-conflict", "Not possible with this schedule"),
+    (UploadsFull, 503, "uploads-full", "Too many uploads"),
     (QueueFull, 503, "queue-full", "Queue full"),
     (TooManyStreams, 503, "too-many-streams", "Too many streams"),
     (Draining, 503, "draining", "Server stopping"),
     (StoreUnavailable, 503, "store-unavailable", "Store unavailable"),
 )
-RETRY_AFTER: Final = {"queue-full": "5", "too-many-streams": "5", "draining": "2", "store-unavailable": "2"}
+RETRY_AFTER: Final = {
+    "uploads-full": "60",
+    "queue-full": "5",
+    "too-many-streams": "5",
+    "draining": "2",
+    "store-unavailable": "2",
+}
 
 
 class Problem(Exception):

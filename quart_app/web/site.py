@@ -6,10 +6,13 @@ is left out here was a seventh of the time that Quart takes for a request.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from quart import Quart, Request
+from quart.asgi import ASGIHTTPConnection
 from quart.routing import QuartMap
 from quart.sessions import NullSession, SessionInterface
 from quart.wrappers.base import BaseRequestWebsocket
@@ -17,6 +20,8 @@ from quart.wrappers.request import Body
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.routing import MapAdapter
 
+WINDOW: Final = 262_144  # bytes of a file that may wait in memory
+FORM: Final = 65_536  # bytes of a form beside its file
 _NO_PATH: Final = (
     b'{"type":"urn:quart-app:problem:invalid-input","title":"Invalid input","status":400,'
     b'"detail":"the target of the request is no path","error":"Invalid input"}'
@@ -43,8 +48,46 @@ class BoundedBody(Body):
             self.set_complete()
 
 
+class Pace:
+    """Keeps a file's body from arriving faster than it is written: without it all that has arrived waits in memory."""
+
+    def __init__(self) -> None:
+        self._waiting = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self.over = False
+
+    async def room(self) -> None:
+        await self._room.wait()
+
+    def came(self, size: int) -> None:
+        self._waiting += size
+        if self._waiting > WINDOW and not self.over:
+            self._room.clear()
+
+    def taken(self, size: int) -> None:
+        self._waiting -= size
+        if self._waiting <= WINDOW:
+            self._room.set()
+
+    def end(self) -> None:
+        """Nobody reads on: what still comes is let in, and dropped."""
+        self.over = True
+        self._room.set()
+
+
 class SiteRequest(Request):
-    body_class = BoundedBody
+    file_limit = 0
+    file_paths: tuple[str, ...] = ()
+    pace: Pace | None = None
+
+    def body_class(self, expected: int | None, limit: int | None) -> BoundedBody:  # type: ignore[override]
+        """Quart makes the body before the route is known; a form for a route that takes files has another limit."""
+        if self.path in self.file_paths and self.headers.get("Content-Type", "").lower().startswith("multipart/"):
+            self.pace = Pace()
+            return BoundedBody(expected, self.file_limit)
+        return BoundedBody(expected, limit)
+
     # create_app has its hooks and error handlers on the app, none on a blueprint; Quart looks for the blueprints of a
     # request four times.
     blueprints: tuple[str, ...] = ()  # type: ignore[assignment]
@@ -54,6 +97,36 @@ class SiteRequest(Request):
         """Werkzeug's makes, raises and catches an exception when there is no Transfer-Encoding."""
         length = next((value for name, value in self.scope["headers"] if name == b"content-length"), b"")
         return int(length) if length.isdigit() else None
+
+
+class SiteConnection(ASGIHTTPConnection):
+    """Lets the body of a file in at the pace at which it is read."""
+
+    def handle_messages(self, request: Any, receive: Any, *rest: Any) -> Any:
+        pace = request.pace
+        return super().handle_messages(request, receive if pace is None else _paced(receive, pace), *rest)
+
+    def handle_request(self, request: Any, send: Any) -> Any:
+        handling = super().handle_request(request, send)
+        return handling if request.pace is None else self._end_pace(request.pace, handling)
+
+    async def _end_pace(self, pace: Pace, handling: Coroutine[Any, Any, None]) -> None:
+        try:
+            await handling
+        finally:
+            pace.end()
+
+
+def _paced(receive: Any, pace: Pace) -> Any:
+    async def when_there_is_room() -> dict[str, Any]:
+        await pace.room()
+        message: dict[str, Any] = await receive()
+        if pace.over and message["type"] == "http.request":
+            return {**message, "body": b""}
+        pace.came(len(message.get("body", b"")))
+        return message
+
+    return when_there_is_room
 
 
 class SiteMap(QuartMap):
@@ -81,8 +154,18 @@ class Site(Quart):
     """The app of create_app. Its own 400 for a target that is no path: Quart raises before any handler of ours."""
 
     request_class = SiteRequest
+    asgi_http_class = SiteConnection
     url_map_class = SiteMap
     session_interface = NoSessions()  # type: ignore[assignment]
+
+    def take_files(self, limit: int, *paths: str) -> None:
+        """These routes take a form with a file of up to `limit` bytes; all others have MAX_CONTENT_LENGTH."""
+
+        class FileRequest(SiteRequest):
+            file_limit = limit + FORM
+            file_paths = paths
+
+        self.request_class = FileRequest
 
     async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan" or scope["path"].startswith("/"):

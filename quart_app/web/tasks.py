@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import msgspec
@@ -58,12 +58,14 @@ class TaskViews:
             made.add_url_rule(rule, view.__name__, view, methods=[method])
         return made
 
-    async def create(self, kind: str) -> Response:
+    async def create(self, kind: str, args: Any = None) -> Response:
+        """`args`: when they are not the body."""
         request = this_request()
         service = self._door.service
         chosen = options.of_request(request, service.now(), caller(request).name)
         wait = parse.prefer_wait(request)
-        args = await parse.json_body(request, self._door.settings.max_body)
+        if args is None:
+            args = await parse.json_body(request, self._door.settings.max_body)
         (made,) = await service.enqueue([TaskRequest(kind, {} if args is parse.NOTHING else args, chosen)])
         if wait is not None:
             task = await service.wait(made.id, wait)

@@ -46,6 +46,13 @@ PARAMS: dict[str, object] = {
     "fence": 9,
     "created_after": 0,
     "created_before": T,
+    "upload": "u",
+    "file": "f",
+    "files": '["f"]',
+    "size": 1,
+    "sha256": "s",
+    "expires_at": T,
+    "most": 9,
 }
 # Built from parts by `find`, or parts themselves.
 PARTS = ("find", "find_documents", "source_", "when_", "task_columns", "task_joins", "schedule_columns")
@@ -57,7 +64,7 @@ WHOLE = {name: statement.text for name, statement in statements.load("sqlite").i
 
 
 def plan(connection: sqlite3.Connection, text: str, params: Mapping[str, object]) -> list[str]:
-    used = {name: params.get(name, "x") for name in re.findall(r":([a-z_]+)", text)}
+    used = {name: params.get(name, "x") for name in re.findall(r":([a-z_0-9]+)", text)}
     return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", used)]
 
 
@@ -112,6 +119,9 @@ def test_a_statement_walks_no_table_and_sorts_nothing(schema: sqlite3.Connection
         ("forget_clients", "client_calls_silent (owner=? AND last<?)"),
         ("unpark", "tasks_waiting"),
         ("next_due", "tasks_delayed"),
+        ("expire_uploads", "uploads_expiring"),
+        ("add_upload", "uploads_unused (owner=?)"),
+        ("known_files", "sqlite_autoindex_uploads_2 (file=?)"),
         ("get", "sqlite_autoindex_tasks_1 (id=?)"),
         ("complete", "sqlite_autoindex_tasks_1 (id=?)"),
         ("events", "events_by_task (task=? AND seq>?)"),

@@ -22,6 +22,7 @@ ENDPOINTS = {
     "/cat_async_limited/<n>": "n cat facts, never faster than their source allows",
     "/api/data": "so many calls an hour for each X-User-ID",
     "/tasks/<kind>": "POST args to start a task",
+    "/uploads": "POST a file for a task",
     "/tasks/<task_id>": "the task",
     "/kinds": "what can be started",
     "/docs": "this API, to read and to try",

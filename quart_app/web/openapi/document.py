@@ -60,6 +60,9 @@ def build(rules: Iterable[Rule], kinds: Iterable[TaskKind[..., Any]], prefix: st
             if endpoint == "tasks.create_many":
                 operation["requestBody"] = _batch(described, schemas)
             paths.setdefault(path, {})[method] = operation
+    for path, _, endpoint in _routes(rules, prefix):
+        if endpoint in operations.FORMS:
+            _take_form(paths[path]["post"], operations.FORMS[endpoint])
     return {
         "openapi": "3.1.0",
         "info": {
@@ -111,6 +114,8 @@ class _Schemas:
             kind.parse(shown)
         except InvalidArgs:
             shown = None
+        if "upload" in kind.marks.values():  # what is in one server's folder is no example
+            shown = None
         return _Kind(kind, {"$ref": SCHEMAS + kind.name}, bool(schema.get("required")), shown)
 
 
@@ -144,6 +149,8 @@ def _operation(name: str, one: Operation, path: str, schemas: _Schemas) -> Json:
     }
     if one.text:
         described["description"] = one.text
+    if one.form:
+        described["requestBody"] = {"required": True, "content": _form(one.form)}
     if one.body is not None:
         described["requestBody"] = _body(schemas.of(one.body), True, None)
     if not one.needs_key:
@@ -194,6 +201,18 @@ def _batch(kinds: list[_Kind], schemas: _Schemas) -> Json:
 def _body(schema: Json, required: bool, shown: Any) -> Json:
     content = {"schema": schema} if shown is None else {"schema": schema, "example": shown}
     return {"required": required, "content": {JSON: content}}
+
+
+def _take_form(operation: Json, part: str) -> None:
+    """It takes a form with a file, too."""
+    operation["requestBody"]["content"] |= _form(part)
+    operation["responses"]["501"] = {"$ref": "#/components/responses/501"}
+
+
+def _form(part: str) -> Json:
+    file = {"type": "string", "format": "binary"}
+    schema = {"type": "object", "properties": {part: file}, "required": [part], "additionalProperties": False}
+    return {"multipart/form-data": {"schema": schema}}
 
 
 def _entry_options() -> Json:

@@ -31,7 +31,8 @@ class Answer(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """`problems` are the statuses it has beside those that every operation has."""
+    """`problems` are the statuses it has beside those that every operation has; `form` is the part of a form that holds
+    the file it takes."""
 
     tag: str
     summary: str
@@ -42,6 +43,7 @@ class Operation(NamedTuple):
     texts: Mapping[str, str] = TEXTS
     headers: tuple[str, ...] = ()
     body: type | None = None
+    form: str = ""
     needs_key: bool = True
 
 
@@ -82,6 +84,9 @@ CREATE: Final = Operation(
     (*WITH_BODY, 410, 422),
     headers=("Idempotency-Key", "Prefer", "traceparent"),
 )
+
+# Routes that take a file where the kind of the same path takes the id of an upload: the part of the form.
+FORMS: Final = {"photos.detect_faces": "photo"}
 
 OPERATIONS: Final[dict[str, Operation]] = {
     "tasks.create_many": Operation(
@@ -175,6 +180,14 @@ OPERATIONS: Final[dict[str, Operation]] = {
         "Start its task now, outside the plan",
         {202: Answer("The task will run", shapes.CreatedTask, always=("Location", "Retry-After"))},
         (404, 422),
+    ),
+    "uploads.add": Operation(
+        "Tasks",
+        "Upload a file for a task",
+        {201: Answer("It is on disk", shapes.Uploaded)},
+        (*WITH_BODY, 422),
+        "Kept for a day, and as long as there are tasks that use it.",
+        form="file",
     ),
     "keys.find": Operation(
         "Keys", "List the keys", {200: Answer("All keys, without the keys themselves", shapes.Keys)}

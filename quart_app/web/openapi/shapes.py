@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from quart_app.core.keys import Scope
+from quart_app.core.marks import UploadId
 from quart_app.core.schedule import CatchUp, Overlap
 from quart_app.core.task import Status
 
@@ -73,6 +74,12 @@ class CreatedTask(msgspec.Struct):
     message: str
     status_url: Url
     events_url: Url
+
+
+class Uploaded(msgspec.Struct):
+    upload_id: UploadId
+    size: Annotated[int, Meta(ge=0, description="Bytes")]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class BatchedTask(msgspec.Struct):

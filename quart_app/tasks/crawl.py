@@ -1,0 +1,195 @@
+"""`crawl`: follows the links of one site and reports what it found, politely.
+
+robots.txt is obeyed, pages are asked for one after another with a pause between them, only HTML is read. Each page is a
+recorded step: after a crash or a stop the crawl goes on with the page it was at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import deque
+from typing import Annotated, Any, Final
+from urllib.parse import urljoin
+from urllib.robotparser import RobotFileParser
+
+import httpx
+import msgspec
+
+from quart_app.core import targets
+from quart_app.core.targets import TargetRefused
+from quart_app.runner import NonRetryable, PublicUrl, TaskContext, task
+from quart_app.tasks.links import Links
+
+AGENT: Final = "quart_app-crawler"
+HEADERS: Final = {"User-Agent": f"{AGENT}/1", "Accept": "text/html,*/*;q=0.1", "Accept-Encoding": "identity"}
+PAUSE: Final = 0.5  # seconds between two pages, when robots.txt does not say otherwise (Crawl-delay)
+MAX_PAUSE: Final = 30.0
+PAGE_SECONDS: Final = 20.0
+PAGE_BYTES: Final = 1_048_576  # of a page that are read
+ROBOTS_BYTES: Final = 512_000  # RFC 9309, 2.5: at least 500 KiB
+ROBOTS_LINES: Final = 5000
+MAX_REDIRECTS: Final = 5  # RFC 9309, 2.3.1.2, for robots.txt; enough for a page
+MAX_WAITING: Final = 5000  # addresses that wait for their turn
+
+Pages = Annotated[int, msgspec.Meta(ge=1, le=500, description="Pages to ask for, broken ones too")]
+Depth = Annotated[int, msgspec.Meta(ge=0, le=10, description="Links to follow from the first page to the last")]
+
+
+class Unreachable(Exception):
+    """The site does not answer now; worth another attempt."""
+
+
+@task("crawl", max_attempts=3, backoff=(5, 4, 300), timeout=86_400)
+async def crawl(ctx: TaskContext, url: PublicUrl, max_pages: Pages = 50, max_depth: Depth = 3) -> dict[str, Any]:
+    """Follow the links of one site, obeying its robots.txt, and report pages, titles and broken links."""
+    start = Links(url).absolute(url)
+    if start is None:
+        raise NonRetryable("the url is too long")
+    site = targets.site(start)
+    rules = RobotFileParser()
+    rules.parse(await ctx.step("robots.txt", read_robots, ctx, urljoin(start, "/robots.txt"), site))
+    said = rules.crawl_delay(AGENT)
+    pause = min(float(said), MAX_PAUSE) if said is not None else PAUSE
+
+    waiting: deque[tuple[str, int, str | None]] = deque([(start, 0, None)])
+    seen = {start}
+    asked = 0
+    report: dict[str, Any] = {"pages": [], "broken": [], "external": 0, "skipped": dict.fromkeys(SKIPPED, 0)}
+    while waiting and asked < max_pages:
+        page_url, depth, found_on = waiting.popleft()
+        await asyncio.sleep(0)  # a site of forbidden pages must not keep the event loop
+        if not rules.can_fetch(AGENT, page_url):
+            report["skipped"]["robots"] += 1
+            continue
+        name = f"page {hashlib.sha256(page_url.encode()).hexdigest()[:20]}"
+        page = await ctx.step(name, read_page, ctx, page_url, rules, pause if asked else 0.0)
+        asked += 1
+        _enter(report, page_url, found_on, page)
+        seen.add(page["url"])
+        for link in page.get("links", ()):
+            if link in seen:
+                continue
+            if depth >= max_depth or len(waiting) >= MAX_WAITING:
+                report["skipped"]["depth" if depth >= max_depth else "pages"] += 1
+            else:
+                waiting.append((link, depth + 1, page_url))
+            seen.add(link)
+        await ctx.progress(asked, min(asked + len(waiting), max_pages), page_url[:200])
+    report["skipped"]["pages"] += len(waiting)
+    return report
+
+
+SKIPPED: Final = ("robots", "depth", "pages", "redirects")
+
+
+def _enter(report: dict[str, Any], url: str, found_on: str | None, page: dict[str, Any]) -> None:
+    """Put what was found at `url` where it belongs in the report."""
+    if "skipped" in page:
+        report["skipped"][page["skipped"]] += 1
+    elif "error" in page or page["status"] >= 400:
+        what = {"error": page["error"]} if "error" in page else {"status": page["status"]}
+        report["broken"].append({"url": url, "found_on": found_on, **what})
+    else:
+        entry = {"url": page["url"], "status": page["status"], "links": page["found"], "title": page["title"]}
+        report["pages"].append(entry)
+        report["external"] += page["external"]
+
+
+# --- steps
+
+
+async def read_robots(ctx: TaskContext, url: str, site: str) -> list[str]:
+    """The rules of the site, as lines. RFC 9309, 2.3.1: no file, no rules; an error of the server forbids everything.
+    Raises Unreachable, NonRetryable."""
+    try:
+        async with asyncio.timeout(PAGE_SECONDS):
+            answer = await _get(ctx, url, site, None, ROBOTS_BYTES)
+    except TargetRefused as error:
+        raise NonRetryable(str(error)) from None
+    except (httpx.HTTPError, TimeoutError) as error:
+        raise Unreachable(f"{url}: {_reason(error)}") from None
+    if answer.elsewhere:
+        raise NonRetryable(f"{site} sends its visitors to {answer.url}; crawl that")
+    if answer.status == 429 or answer.status >= 500:
+        raise Unreachable(f"{url} is answered with {answer.status}: the site does not want to be crawled now")
+    if answer.status >= 300:
+        return []
+    fields = ("user-agent", "allow", "disallow", "crawl-delay")
+    lines = (line.strip() for line in answer.body.decode("utf-8", "replace").splitlines())
+    kept = [line for line in lines if line.isprintable() and line.lower().startswith(fields) and len(line) < 2000]
+    return kept[:ROBOTS_LINES]
+
+
+async def read_page(ctx: TaskContext, url: str, rules: RobotFileParser, pause: float) -> dict[str, Any]:
+    """What is at `url`, and the links of the same site; or why it cannot be had."""
+    await asyncio.sleep(pause)
+    site = targets.site(url)
+    try:
+        async with asyncio.timeout(PAGE_SECONDS):
+            answer = await _get(ctx, url, site, rules, PAGE_BYTES)
+    except (httpx.HTTPError, httpx.InvalidURL, TargetRefused, TimeoutError) as error:
+        return {"url": url, "error": _reason(error)}
+    if answer.elsewhere:
+        return {"url": url, "skipped": answer.elsewhere}
+    if 300 <= answer.status < 400:
+        return {"url": url, "error": "too many redirects"}
+    links = Links(answer.url)
+    if answer.status == 200:
+        await asyncio.to_thread(links.read, answer.body.decode(answer.charset, "replace"))
+    return {
+        "url": answer.url,
+        "status": answer.status,
+        "title": links.title,
+        "links": links.within(site),
+        "found": links.count,
+        "external": links.external(site),
+    }
+
+
+class _Answer(msgspec.Struct):
+    """Where the redirects ended. `elsewhere`: why the last one was not followed."""
+
+    url: str
+    status: int
+    body: bytes = b""
+    charset: str = "utf-8"
+    elsewhere: str = ""
+
+
+async def _get(ctx: TaskContext, url: str, site: str, rules: RobotFileParser | None, limit: int) -> _Answer:
+    """Ask for `url`, following redirects within the site, and read up to `limit` bytes of a page, or of robots.txt
+    (then there are no `rules`). Raises httpx.HTTPError, TargetRefused."""
+    for _ in range(MAX_REDIRECTS + 1):
+        async with ctx.public_http.stream("GET", url, headers=HEADERS) as response:
+            target = response.headers.get("location") if 300 <= response.status_code < 400 else None
+            if target is None:
+                body = bytearray()
+                media, _, rest = response.headers.get("content-type", "").lower().partition(";")
+                readable = rules is None or media.strip() in ("text/html", "application/xhtml+xml")
+                if readable and response.headers.get("content-encoding", "identity") == "identity":
+                    async for piece in response.aiter_raw(65_536):
+                        body += piece
+                        if len(body) >= limit:
+                            break
+                return _Answer(url, response.status_code, bytes(body[:limit]), _charset(rest))
+            status = response.status_code
+        following = Links(url).absolute(target)
+        if following is None or targets.site(following) != site:
+            return _Answer(following or url, status, elsewhere="redirects")
+        if rules is not None and not rules.can_fetch(AGENT, following):
+            return _Answer(following, status, elsewhere="robots")
+        url = following
+    return _Answer(url, status)
+
+
+def _charset(parameters: str) -> str:
+    name = parameters.partition("charset=")[2].strip("\"' ;")
+    try:
+        return name if "a".encode(name) == b"a" else "utf-8"
+    except (LookupError, ValueError):
+        return "utf-8"
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300].rstrip(": ")

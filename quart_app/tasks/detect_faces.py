@@ -1,0 +1,96 @@
+"""`detect-faces`: finds the faces in an uploaded photo, with OpenCV, in a child process.
+
+Whatever the file is, the server is safe: it is measured before it is decoded, the child may use only so much memory and
+processor time, and a child that dies takes nothing with it but this task.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from quart_app.core import artifacts
+from quart_app.runner import NonRetryable, UploadId, task
+from quart_app.tasks.picture import measure
+
+MAX_PIXELS: Final = 40_000_000
+LONGEST: Final = 1000  # pixels of the longer side while looking: faces are found at this size, and quickly
+MEMORY: Final = 1 << 30  # bytes that decoding and looking may take
+CPU_SECONDS: Final = 3
+INSTALL: Final = 'OpenCV is not installed: pip install "quart-app[faces]", or "opencv-python-headless>=4.12,<5"'
+
+
+@task("detect-faces", executor="process", timeout=60)
+def detect_faces(ctx: Any, upload_id: UploadId) -> dict[str, Any]:
+    """Find the faces in an uploaded photo.
+
+    PNG, JPEG, WebP, GIF or BMP of one frame and up to 40 megapixels. A box is x, y, width, height in pixels of the
+    photo, turned as its EXIF orientation says; the file is the photo with the boxes drawn."""
+    try:
+        import cv2
+    except ImportError:
+        raise NonRetryable(INSTALL) from None
+    data = ctx.upload(upload_id).path.read_bytes()
+    _check(data)
+    with _limits():
+        try:
+            boxes, annotated = _find(cv2, data)
+        except (cv2.error, MemoryError) as error:
+            raise NonRetryable(f"the picture cannot be decoded: {error}") from None
+    name = artifacts.file_name("faces", ctx.task_id, "jpg")
+    ctx.files.write(artifacts.FOLDER, name, annotated)
+    return {"count": len(boxes), "boxes": boxes, "file_url": artifacts.file_url(name)}
+
+
+def _check(data: bytes) -> None:
+    try:
+        picture = measure(data)
+    except ValueError as error:
+        raise NonRetryable(str(error)) from None
+    if picture.animated:
+        raise NonRetryable("the picture is animated; send a single frame")
+    if picture.width * picture.height > MAX_PIXELS:
+        size = f"{picture.width} x {picture.height}"
+        raise NonRetryable(f"the picture has {size} pixels; up to {MAX_PIXELS // 10**6} megapixels are taken")
+
+
+def _find(cv2: Any, data: bytes) -> tuple[list[list[int]], bytes]:
+    """The boxes, from left to right, and the photo with them as a JPEG."""
+    import numpy
+
+    cv2.setNumThreads(1)
+    photo = cv2.imdecode(numpy.frombuffer(data, numpy.uint8), cv2.IMREAD_COLOR)
+    if photo is None:
+        raise NonRetryable("the picture is damaged")
+    height, width = photo.shape[:2]
+    scale = min(LONGEST / max(width, height), 1.0)
+    small = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else photo
+    grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
+    cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+    found = cascade.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=6, minSize=(40, 40))
+    boxes = sorted([round(float(number) / scale) for number in box] for box in found)
+    for x, y, w, h in boxes:
+        cv2.rectangle(photo, (x, y), (x + w, y + h), (0, 255, 0), max(round(2 / scale), 2))
+    return boxes, cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+
+
+@contextlib.contextmanager
+def _limits() -> Iterator[None]:
+    """Soft limits, taken back afterwards: the child runs other tasks too. Over the processor time it is killed by the
+    system (SIGXCPU), over the memory an allocation fails."""
+    wanted = {resource.RLIMIT_CPU: int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2])) + 1 + CPU_SECONDS}
+    statm = Path("/proc/self/statm")
+    if statm.exists():  # Linux; elsewhere the size of the address space says little
+        wanted[resource.RLIMIT_AS] = int(statm.read_text().split()[0]) * resource.getpagesize() + MEMORY
+    before = {which: resource.getrlimit(which) for which in wanted}
+    try:
+        for which, limit in wanted.items():
+            hard = before[which][1]
+            resource.setrlimit(which, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+        yield
+    finally:
+        for which, limits in before.items():
+            resource.setrlimit(which, limits)

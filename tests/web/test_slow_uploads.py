@@ -1,0 +1,62 @@
+"""Files that come slowly, not to their end, or faster than they are written."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from werkzeug.datastructures import Headers
+
+from quart_app.web import site as web_site
+from quart_app.web.site import Pace
+from tests.web.forms import FORM, form, stored
+from tests.web.site import DEADLINE, Site
+
+BODY = form(("file", "a", b"x" * 1000))
+
+
+def connection(site: Site) -> Any:
+    headers = Headers({"Content-Type": FORM, "Content-Length": str(len(BODY))})
+    return site.app.test_client().request("/uploads", method="POST", headers=headers)
+
+
+async def test_a_file_that_comes_too_slowly_is_cut_off(site: Site) -> None:
+    site.app.config["BODY_TIMEOUT"] = 0.05
+    async with connection(site) as sending:
+        await sending.send(BODY[:200])
+        assert b"did not arrive in time" in await asyncio.wait_for(sending.receive(), DEADLINE)
+        assert sending.status_code == 408
+    assert stored(site) == []
+
+
+async def test_a_client_that_hangs_up_leaves_nothing(site: Site) -> None:
+    async with asyncio.timeout(DEADLINE):
+        async with connection(site) as sending:
+            await sending.send(BODY[:-20])
+            while not stored(site):  # noqa: ASYNC110 - a folder rings no bell
+                await asyncio.sleep(0.005)
+            await sending.disconnect()
+        while stored(site):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    assert site.sql("SELECT * FROM uploads") == []
+
+
+async def test_no_more_is_let_in_than_a_window_until_it_is_taken() -> None:
+    pace = Pace()
+    pace.came(web_site.WINDOW + 1)
+    waiting = asyncio.create_task(pace.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    pace.taken(web_site.WINDOW)
+    await asyncio.wait_for(waiting, DEADLINE)
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_body_that_nobody_reads_does_not_hold_its_connection(after: bool) -> None:
+    pace = Pace()
+    if after:
+        pace.end()
+    pace.came(web_site.WINDOW * 9)
+    pace.end()
+    await asyncio.wait_for(pace.room(), DEADLINE)
