@@ -21,7 +21,7 @@ from quart_app.runner.registry import Registry, TaskKind
 from quart_app.runtime import Runtime
 from quart_app.settings import Settings
 from quart_app.signals import Signals
-from quart_app.web import problems
+from quart_app.web import problems, wire
 from quart_app.web.docs import DocsViews
 from quart_app.web.door import EXTENSION, Door
 from quart_app.web.examples.cats import CatViews
@@ -38,6 +38,7 @@ from quart_app.web.proxies import TrustedProxies
 from quart_app.web.schedules import ScheduleViews
 from quart_app.web.site import Site
 from quart_app.web.sockets import SocketViews
+from quart_app.web.stall import Stall
 from quart_app.web.streams import StreamViews
 from quart_app.web.tasks import TaskViews
 from quart_app.web.uploads import UploadViews
@@ -111,6 +112,7 @@ class QuartTasks:
     def init_app(self, app: Quart) -> None:
         """Raises ConfigError."""
         settings = self._settings or settings_module.load()
+        wire.install()
         self._app = app
         self.door = app.extensions[EXTENSION] = Door(settings, self._prefix)
         self._signals = Signals(settings.drain_seconds, self._standalone)
@@ -161,6 +163,7 @@ class QuartTasks:
             raise
         self._watch = LoopWatch(self._signals.hopeless)
         self.door.runtime = runtime
+        Stall.stopping = runtime.draining
         self._signals.install(runtime.begin_drain)
         # A stop without a signal (a reload, somebody else's server): Quart says so here, before it cancels anything.
         self._shutdown = asyncio.create_task(self._await_shutdown(runtime), name="shutdown")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from quart import Blueprint, Websocket
 
 from quart_app.core.errors import StoreUnavailable
-from quart_app.web import parse, render, wire
+from quart_app.web import parse, render
 from quart_app.web.auth import caller
 from quart_app.web.door import Door, this_websocket
 from quart_app.web.streams import AFTER, HEARTBEAT, at_end, enter, life
@@ -33,7 +33,6 @@ class SocketViews:
         self._door = door
 
     def blueprint(self) -> Blueprint:
-        wire.install()
         made = Blueprint("quart_app_sockets", __name__)
         made.add_websocket("/ws/tasks/<task_id>", "of_task", self.of_task)
         return made

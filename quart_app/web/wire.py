@@ -1,24 +1,54 @@
-"""Two things that servers do with WebSockets and have no setting for, done otherwise.
+"""What servers do with connections and have no setting for, done otherwise.
 
-Both are replaced when the routes are made: that is before any server accepts a connection, also under the bare
-`hypercorn` command. `tests/hostile` and `tests/acceptance` notice when a new version of a server makes them untrue.
+All of it is replaced when the routes are made: that is before any server accepts a connection, also under the bare
+`hypercorn` command. `tests/hostile` and `tests/acceptance` notice when a new version of a server makes it untrue.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import importlib
+import sys
+from collections.abc import Generator
+from typing import Any, Final
 
+import h11
+import hypercorn.asyncio.run
+import hypercorn.protocol
 import hypercorn.protocol.h11
 import hypercorn.protocol.ws_stream
+import wsproto.connection
+import wsproto.events
 import wsproto.handshake
-from hypercorn.protocol.events import Event
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.events import Closed, Event, RawData
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.h11 import H11WSConnection
+from wsproto.connection import ConnectionState
+
+from quart_app.web.stall import Stall
+
+HIGH_WATER: Final = 65_536  # bytes that a transport takes before its writers wait: asyncio's default, and uvicorn's
+FRAMES: Final = 100  # a second and WebSocket, of those that no handler hears of
+SMALL: Final = 512  # bytes: pieces of a message are as large as the client can send them, or are counted
+FLOOD: Final = 1008  # RFC 6455, 7.4.1
 
 
 def install() -> None:
     for module in (hypercorn.protocol.ws_stream, wsproto.handshake):
-        setattr(module, "server_extensions_handshake", _accept_none)  # noqa: B010 - mypy sees no such name there
-    hypercorn.protocol.h11.WSStream = _Stream  # type: ignore[attr-defined]
+        _replace(module, server_extensions_handshake=_accept_none, Connection=_Connection)
+    _replace(hypercorn.protocol.h11, WSStream=_Stream)
+    _replace(hypercorn.protocol, H11Protocol=_Protocol)
+    _replace(hypercorn.asyncio.run, TCPServer=_Server)
+    if "uvicorn" in sys.modules:
+        flow = importlib.import_module("uvicorn.protocols.http.flow_control").FlowControl
+        if not hasattr(flow, "drains"):
+            _replace(flow, drains=flow.drain, drain=_drain)
+
+
+def _replace(where: object, **names: object) -> None:
+    for name, value in names.items():
+        setattr(where, name, value)
 
 
 def _accept_none(requested: object, supported: object) -> None:
@@ -27,13 +57,108 @@ def _accept_none(requested: object, supported: object) -> None:
     (measured). Clients of this service send nothing worth compressing."""
 
 
+class _Protocol(hypercorn.protocol.h11.H11Protocol):
+    """HTTP/1 and nothing else. Hypercorn's own also speaks HTTP/2 to whoever asks for it without TLS, whatever
+    `alpn_protocols` says, and has no time limit and no budget of frames there."""
+
+    async def handle(self, event: Event) -> None:
+        try:
+            await super().handle(event)
+        except _AnotherVersion:
+            await self._send_error_response(400)
+            await self.send(Closed())
+        if isinstance(event, Closed):
+            self._leave_pipeline()
+            await self.can_read.set()
+
+    async def _maybe_recycle(self) -> None:
+        done = self.connection.our_state is h11.DONE and self.connection.their_state is h11.DONE
+        if self.context.terminated.is_set() or not done:
+            self._leave_pipeline()
+        await super()._maybe_recycle()
+
+    def _leave_pipeline(self) -> None:
+        """The connection ends: nobody answers what is left in it. Hypercorn's own would wait for ever for that."""
+        if isinstance(self.connection, h11.Connection):
+            self.connection = H11WSConnection(self.connection)  # which has no next request
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """An `Upgrade: h2c` is passed over (RFC 9110, 7.8), the preface of HTTP/2 (RFC 9113, 3.4) is refused."""
+        if not event.http_version.startswith(b"1."):
+            raise _AnotherVersion
+
+
+class _AnotherVersion(Exception):
+    pass
+
+
+class _Server(TCPServer):
+    """A connection that is ended when its client does not take what it asked for."""
+
+    _stall: Stall | None = None
+
+    async def protocol_send(self, event: Event) -> None:
+        if isinstance(event, RawData):
+            self._watch(len(event.data), HIGH_WATER)
+        await super().protocol_send(event)
+
+    async def _close(self) -> None:
+        self._watch(0, 0)
+        await super()._close()
+
+    async def _initiate_server_close(self) -> None:
+        self._watch(0, 0)
+        await super()._initiate_server_close()
+
+    def _watch(self, more: int, limit: int) -> None:
+        """Watch it if more than `limit` bytes wait, so that the server waits too."""
+        transport = self.writer.transport
+        if more + transport.get_write_buffer_size() > limit and (self._stall is None or self._stall.over):
+            self._stall = Stall(transport)
+
+
+async def _drain(flow: Any) -> None:
+    """The same for uvicorn."""
+    if flow.write_paused:
+        Stall(flow._transport)
+    await flow.drains()
+
+
+class _Connection(wsproto.connection.Connection):
+    """Counts the frames that end in the server, so that no handler can count them: pings, pongs, small fragments. Each
+    costs some 10 µs, and one read brings ten thousand of them. Too many are taken for the client's close."""
+
+    _second = 0.0
+    _frames = 0
+
+    def events(self) -> Generator[wsproto.events.Event, None, None]:
+        for event in super().events():
+            if self._exceeded_by(event):
+                closing = self.state is ConnectionState.LOCAL_CLOSING
+                self._state = ConnectionState.CLOSED if closing else ConnectionState.REMOTE_CLOSING
+                yield wsproto.events.CloseConnection(code=FLOOD, reason="too many frames")
+                return
+            yield event
+
+    def _exceeded_by(self, event: wsproto.events.Event) -> bool:
+        if self.client or isinstance(event, wsproto.events.CloseConnection):
+            return False
+        if isinstance(event, wsproto.events.Message) and (event.message_finished or len(event.data) >= SMALL):
+            return False
+        now = asyncio.get_running_loop().time()
+        if now - self._second >= 1:
+            self._second, self._frames = now, 0
+        self._frames += 1
+        return self._frames > FRAMES
+
+
 class _Stream(hypercorn.protocol.ws_stream.WSStream):
     """Hypercorn's own goes on sleeping between two pings when its connection has ended. Until it wakes the descriptor
     stays open, and a server that stops waits for it: 20 and 5 seconds (measured)."""
 
     _pinger: asyncio.Task[Any] | None = None
 
-    async def handle(self, event: Event) -> None:
+    async def handle(self, event: StreamEvent) -> None:
         await super().handle(event)
         if self.closed and self._pinger is not None and self._pinger is not asyncio.current_task():
             self._pinger.cancel()

@@ -67,6 +67,15 @@ def lines_of(path: Path) -> list[list[str]]:
     return [line.split() for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
+def sockets_of(server: Server) -> set[str]:
+    """The sockets it has open; no two that live at one time have the same name."""
+    found = set()
+    for path in Path(f"/proc/{server.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.add(str(path.readlink()))
+    return {name for name in found if name.startswith("socket:")}
+
+
 class Server:
     def __init__(self, folder: Path, **settings: object) -> None:
         """`settings` by their names in lower case: `max_crashes=4`."""

@@ -6,14 +6,14 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.conftest import MakeServer
 from tests.acceptance.followers import Follower, open_stream, open_websocket, read_all
-from tests.acceptance.harness import Command, Server, until
+from tests.acceptance.harness import Command, Server, sockets_of, until
 
 STREAMS = 100
 TASKS = 20
@@ -124,15 +124,6 @@ def is_reset(one: socket.socket) -> bool:
     except ConnectionError:
         return True
     return False
-
-
-def sockets_of(server: Server) -> set[str]:
-    """The sockets it has open; no two that live at one time have the same name."""
-    found = set()
-    for path in Path(f"/proc/{server.pid}/fd").iterdir():
-        with suppress(FileNotFoundError):
-            found.add(str(path.readlink()))
-    return {name for name in found if name.startswith("socket:")}
 
 
 def lines(journal: Path) -> bool:

@@ -15,7 +15,7 @@ def expected(reply: Reply, who: Who) -> bool:
     if who == OURS:
         return 400 <= reply.status < 500 and reply.is_problem
     if who == HYPERCORN:
-        return reply.is_hypercorns or reply.status == 101  # HTTP/2 begins, and ends with our garbage
+        return reply.is_hypercorns
     if who == CODING:
         return reply.status == 501 and not reply.body
     return reply.status == 200
@@ -43,6 +43,13 @@ def test_lines_that_are_no_request(attack: Attack) -> None:
 
 def test_other_protocols_on_our_port(attack: Attack) -> None:
     send_each(attack, protocol.SWITCHES)
+
+
+def test_a_preface_of_http_2_does_not_keep_its_connection(attack: Attack) -> None:
+    """Nothing says here that no more will come."""
+    attack.wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9))
+    assert attack.wire.read().status == 400
+    assert attack.wire.read().status == 0
 
 
 def test_a_request_that_ends_too_early_starts_nothing(attack: Attack) -> None:

@@ -93,6 +93,7 @@ LINES: Final[dict[str, tuple[bytes, Who]]] = {
     "only a method": (b"GET\r\n\r\n", HYPERCORN),
     "no version": (b"GET /hello HTTP/\r\n\r\n", HYPERCORN),
     "version in lower case": (b"GET /hello http/1.1\r\nHost: localhost\r\n\r\n", HYPERCORN),
+    "HTTP/2.0": (b"GET /hello HTTP/2.0\r\nHost: localhost\r\n\r\n", HYPERCORN),
     "version of three numbers": (b"GET /hello HTTP/1.1.1\r\nHost: localhost\r\n\r\n", HYPERCORN),
     "space in the target": (b"GET /hel lo HTTP/1.1\r\nHost: localhost\r\n\r\n", HYPERCORN),
     "tab for a space": (b"GET\t/hello\tHTTP/1.1\r\nHost: localhost\r\n\r\n", HYPERCORN),
@@ -136,15 +137,15 @@ LINES: Final[dict[str, tuple[bytes, Who]]] = {
     "fragment": (b"GET /hello#there HTTP/1.1\r\nHost: localhost\r\n\r\n", OURS),
 }
 
-# A second protocol on the same port. `hypercorn` here means: closed, or an empty 4xx.
+# A second protocol on the same port. There is no HTTP/2 without TLS: its preface is refused, its Upgrade passed over.
 SWITCHES: Final[dict[str, tuple[bytes, Who]]] = {
     "HTTP/2 preface and nothing": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", HYPERCORN),
     "HTTP/2 preface and a bad frame": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 100, HYPERCORN),
     "HTTP/2 preface cut": (b"PRI * HTTP/2.0\r\n\r\nSM", HYPERCORN),
     "HTTP/2 preface and HTTP/1": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _GET + b"\r\n", HYPERCORN),
-    "h2c with settings that are none": (_GET + _UPGRADE + b"!!!!\r\n\r\n", HYPERCORN),
-    "h2c without settings": (_GET + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", HYPERCORN),
-    "h2c and garbage": (_GET + _UPGRADE + b"AAMAAABkAAQAAP__\r\n\r\n" + b"\xff" * 100, HYPERCORN),
+    "h2c with settings that are none": (_GET + _UPGRADE + b"!!!!\r\n\r\n", SERVED),
+    "h2c without settings": (_GET + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", SERVED),
+    "h2c and garbage": (_GET + _UPGRADE + b"AAMAAABkAAQAAP__\r\n\r\n" + b"\xff" * 100, SERVED),
     "websocket where there is none": (b"GET /hello HTTP/1.1\r\nHost: localhost\r\n" + _SOCKET + _KEY + b"\r\n", OURS),
     "websocket on no route": (b"GET /ws/nowhere HTTP/1.1\r\nHost: localhost\r\n" + _SOCKET + _KEY + b"\r\n", OURS),
     "websocket on /start": (b"GET /start/1/2 HTTP/1.1\r\nHost: localhost\r\n" + _SOCKET + _KEY + b"\r\n", OURS),

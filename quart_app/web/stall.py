@@ -1,0 +1,62 @@
+"""Ends a connection whose client does not take what it asked for.
+
+No server has a time limit for it: a transport keeps what is unsent, and its descriptor, for as long as the client stays
+connected. 20 unread answers of 40 MB held 780 MB (measured).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from typing import ClassVar, Final
+
+PIECE: Final = 65_536  # bytes that a client has to take in PATIENCE seconds
+PATIENCE: Final = 30.0
+GOODBYE: Final = 1.5  # seconds that it has for that when the server stops
+TICK: Final = 0.5
+
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: what is unsent at the close is thrown away
+
+
+class Stall:
+    """Looks at one transport until everything is sent, or ends it. `over`: it has. `stopping`: set when the server
+    stops."""
+
+    stopping: ClassVar[asyncio.Event | None] = None
+
+    def __init__(self, transport: asyncio.WriteTransport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._left = 0
+        self.over = False
+        self._begin(transport.get_write_buffer_size())
+        self._loop.call_later(TICK, self._look)
+
+    def _begin(self, left: int) -> None:
+        self._left = left
+        self._began = self._loop.time()
+
+    def _look(self) -> None:
+        left = self._transport.get_write_buffer_size()
+        self.over = not left
+        if left > self._left:  # there was more to write
+            self._begin(left)
+        elif left and self._loop.time() - self._began >= self._patience():
+            if self._left - left < PIECE:
+                self._abort()
+            else:
+                self._begin(left)
+        if not self.over:
+            self._loop.call_later(TICK, self._look)
+
+    def _abort(self) -> None:
+        """With a reset: after a plain close the system would go on offering what it has in its own buffer."""
+        self.over = True
+        end = self._transport.get_extra_info("socket")
+        if end is not None:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._transport.abort()
+
+    def _patience(self) -> float:
+        return GOODBYE if self.stopping is not None and self.stopping.is_set() else PATIENCE
