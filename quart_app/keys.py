@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from quart_app.clock import Clock
 from quart_app.core import keys
@@ -26,6 +26,8 @@ class Keys:
         self._given = settings.keys
         self._changing = asyncio.Lock()  # so that the ring changes in the order of the store
         self.ring = KeyRing(self._given)
+        self.on_revoke: Callable[[str], None] = lambda name: None
+        """Set by the runtime: ends what the key has opened."""
 
     async def load(self) -> None:
         """Read the store's keys, once, at the start. Raises ConfigError when the settings use a name of theirs."""
@@ -66,8 +68,8 @@ class Keys:
         return text
 
     async def revoke(self, name: str) -> None:
-        """From now on the key opens nothing. Raises KeyNotFound, KeyConflict for one of the settings,
-        StoreUnavailable."""
+        """From now on the key opens nothing, and the streams that it has opened end. Raises KeyNotFound, KeyConflict
+        for one of the settings, StoreUnavailable."""
         await asyncio.shield(self._revoke(name))
 
     async def _revoke(self, name: str) -> None:
@@ -77,4 +79,5 @@ class Keys:
             if not await self._store.revoke_key(name, self._clock.now()):
                 raise KeyNotFound(name)
             self.ring.remove(name)
+            self.on_revoke(name)
         log.info("key revoked", extra={"fields": {"name": name}})

@@ -197,6 +197,7 @@ class Runtime:
         self.maintenance = Maintenance(self.store, SqlStatistics(self._db), pruner, self.files, self.clock)
         self.feed = Feed(self.store)
         self.streams = Streams(settings.max_streams, self.clock)
+        self.keys.on_revoke = self.streams.dismiss
         self._feed_loop = Loop("feed", self.feed.run_once, self.clock, interval=15.0)
         self.feed.ring = self._feed_loop.ring
         self._db.on_commit = self._committed

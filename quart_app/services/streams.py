@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 from quart_app.clock import Clock
@@ -26,7 +27,7 @@ GOODBYE: Final = 0.7  # seconds that open streams have to end when the server st
 class OpenStream:
     """One stream; `peer` is the other end of its connection, where that can be told."""
 
-    __slots__ = ("_clock", "caller", "handed_at", "peer", "sent")
+    __slots__ = ("_clock", "_dismissed", "_stop", "caller", "handed_at", "peer", "sent")
 
     def __init__(self, clock: Clock, caller: str, peer: Address | None) -> None:
         self._clock = clock
@@ -34,6 +35,19 @@ class OpenStream:
         self.peer = peer
         self.sent = 0
         self.handed_at: float | None = None
+        self._stop: Callable[[], None] | None = None
+        self._dismissed = False
+
+    def ends_by(self, stop: Callable[[], None]) -> None:
+        """`stop` makes it end; called at once when it is dismissed already."""
+        self._stop = stop
+        if self._dismissed:
+            stop()
+
+    def dismiss(self) -> None:
+        self._dismissed = True
+        if self._stop is not None:
+            self._stop()
 
     def hands(self, size: int) -> None:
         """`size` bytes are on their way to the connection."""
@@ -78,6 +92,12 @@ class Streams:
             del self._of_caller[stream.caller]
         if stream.peer is not None and stream.sent > SMALL:
             self._leaving[stream.peer] = self._clock.monotonic()
+
+    def dismiss(self, caller: str) -> None:
+        """The streams of this caller end: its key opens nothing any more."""
+        for stream in self._open:
+            if stream.caller == caller:
+                stream.dismiss()
 
     def cut(self, stream: OpenStream) -> None:
         """End its connection now."""

@@ -46,6 +46,7 @@ class SocketViews:
         stream = enter(self._door, websocket)
         tail = await self._door.started.feed.follow(task_id, after)
         at_end(tail.close)
+        stream.ends_by(tail.stop)
         await websocket.accept()
         budget = _Budget(tail)
         reader = asyncio.create_task(budget.read(websocket))

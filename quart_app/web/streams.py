@@ -16,6 +16,7 @@ from quart_app.web import parse, render
 from quart_app.web.auth import caller
 from quart_app.web.door import Door, this_request
 from quart_app.web.guard import field
+from quart_app.web.problems import Problem
 
 if TYPE_CHECKING:
     from quart_app.services.feed import Tail
@@ -58,6 +59,7 @@ class StreamViews:
         stream = enter(self._door, request)
         tail = await self._door.started.feed.follow(task_id, after or 0)
         at_end(tail.close)
+        stream.ends_by(tail.stop)
         if task.ended and await tail.over():
             return render.empty(204, {"Cache-Control": "no-store"})  # HTML, 9.2.3: the client stops asking
         return _response(_frames(tail, stream))
@@ -72,18 +74,22 @@ class StreamViews:
         stream = enter(self._door, request)
         tail = await engine.feed.follow_all(after, query.get("kind"), query.get("status"), caller(request).sees)
         at_end(tail.close)
+        stream.ends_by(tail.stop)
         return _response(_frames(tail, stream, mark=True))
 
 
 def enter(door: Door, request: BaseRequestWebsocket) -> OpenStream:
-    """Count this stream until the task that serves it has ended. Raises TooManyStreams, Draining."""
+    """Count this stream until the task that serves it has ended. Raises TooManyStreams, Draining, Problem 401."""
     engine = door.started
+    name = caller(request).name
+    if name and name not in engine.keys.ring:
+        raise Problem(401, "unauthorized", "Unauthorized", "the key was revoked", {"WWW-Authenticate": "Bearer"})
     if engine.draining.is_set():
         raise Draining("the server is stopping")
     scope: Any = request.scope
     client: Any = scope.get("quart_app.peer") or scope.get("client") or ()
     peer = (client[0], client[1]) if len(client) >= 2 else None
-    stream = engine.streams.enter(caller(request).name, peer)
+    stream = engine.streams.enter(name, peer)
     at_end(lambda: engine.streams.leave(stream))
     return stream
 

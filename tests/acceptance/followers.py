@@ -65,9 +65,9 @@ class Follower:
             self.events.append({"event": fields["event"], "id": int(fields["id"]), **json.loads(fields["data"])})
 
 
-def open_stream(port: int, path: str, small: bool = False) -> socket.socket:
+def open_stream(port: int, path: str, small: bool = False, headers: str = "") -> socket.socket:
     """A stream that was asked for; nothing of the answer is read. `small`: the reader has little room."""
-    return _open(port, path, "", small)
+    return _open(port, path, headers, small)
 
 
 def open_websocket(port: int, path: str, small: bool = False, headers: str = "") -> socket.socket:

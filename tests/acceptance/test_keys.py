@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.acceptance.conftest import MakeServer
+from tests.acceptance.followers import open_stream, open_websocket, read_all
 from tests.acceptance.harness import ROOT, Command, Server, until
 from tests.acceptance.test_exit_codes import one_line
 
@@ -174,3 +175,28 @@ def test_keys_survive_a_kill(server: Server) -> None:
     server.start().wait_ready()
     statuses = [server.client.get("/tasks", headers=with_key(key)).status_code for key in (chief, ann, bob)]
     assert statuses == [200, 200, 401]
+
+
+@pytest.mark.parametrize("command", ["serve", "uvicorn"])
+def test_the_streams_of_a_revoked_key_end(server: Server, command: Command) -> None:
+    server.start(command).wait_ready()
+    chief = new_key(server, "chief", "admin")
+    header = f"X-API-Key: {new_key(server, 'guest', 'read', 'write', key=chief)}\r\n"
+    made = server.client.post("/tasks/quick?delay=3600", json={}, headers=with_key(chief))
+    guests = server.client.post("/tasks/quick?delay=3600", json={}, headers={"X-API-Key": header[11:-2]})
+    own = guests.json()["task_id"]
+    with (
+        open_stream(server.port, "/events", headers=header) as everything,
+        open_stream(server.port, f"/tasks/{own}/events", headers=header) as of_task,
+        open_websocket(server.port, f"/ws/tasks/{own}", headers=header) as websocket,
+        open_stream(server.port, "/events", headers=f"X-API-Key: {chief}\r\n") as others,
+    ):
+        for one in (everything, of_task, websocket, others):
+            one.recv(1)
+        assert server.client.delete("/keys/guest", headers=with_key(chief)).status_code == 204
+        assert all(b"\nretry: " in read_all(one) for one in (everything, of_task))
+        assert b"\x88\x02\x03\xf4" in read_all(websocket)
+        server.client.post(f"/tasks/{made.json()['task_id']}/cancel", headers=with_key(chief))
+        data = b""
+        while b"cancelled" not in data:
+            data += others.recv(65536)
