@@ -12,6 +12,7 @@ import uuid_utils
 
 from quart_app.clock import Clock
 from quart_app.core import codec, marks
+from quart_app.core.budget import Budget
 from quart_app.core.errors import (
     Draining,
     InvalidArgs,
@@ -223,8 +224,8 @@ class TaskService:
             raise TaskNotFound(task_id)
         return task
 
-    async def find(self, wanted: TaskFilter) -> list[Task]:
-        return await self._store.find(wanted)
+    async def find(self, wanted: TaskFilter, budget: Budget | None = None) -> list[Task]:
+        return await self._store.find(wanted, budget)
 
     async def wait(
         self, task_id: str, timeout: float | None, owner: str | None = None, version: int | None = None
@@ -269,15 +270,14 @@ class TaskService:
         return {queue: max(now - run_at, 0) / 1000 for queue, run_at in found.items()}
 
     async def history(
-        self, task_id: str, owner: str | None = None
+        self, task_id: str, owner: str | None = None, budget: Budget | None = None
     ) -> tuple[list[Event], list[StepRecord], list[ErrorRecord]]:
         """Events, steps and errors of a task, oldest first. Raises TaskNotFound."""
         await self.get(task_id, owner)
-        return (
-            await self._store.events(task_id, 0, MAX_HISTORY),
-            await self._store.steps(task_id),
-            await self._store.errors(task_id, MAX_HISTORY),
-        )
+        # What does not fit the budget is left out, the events first: the feed has them too.
+        errors = await self._store.errors(task_id, MAX_HISTORY, budget)
+        steps = await self._store.steps(task_id, budget)
+        return await self._store.events(task_id, 0, MAX_HISTORY, budget), steps, errors
 
     @property
     def store_version(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+from quart_app.core.budget import Budget
 from quart_app.core.keys import Key
 from quart_app.core.limits import Hold, LimitedCall, Moment
 from quart_app.core.schedule import Schedule
@@ -78,7 +79,7 @@ class Store(Protocol):
         """Take at most one ready task that two or more crashes have made a suspect."""
         ...
 
-    async def steps(self, task_id: str) -> list[StepRecord]: ...
+    async def steps(self, task_id: str, budget: Budget | None = None) -> list[StepRecord]: ...
 
     async def record_step(
         self, task_id: str, fence: int, name: str, output: str, ordinal: int, now: int, clear_crashes: bool
@@ -154,7 +155,8 @@ class Store(Protocol):
     # --- reading
     async def get(self, task_id: str) -> Task | None: ...
 
-    async def find(self, wanted: TaskFilter) -> list[Task]: ...
+    # With a budget, rows are read for as long as their documents fit it, and none after.
+    async def find(self, wanted: TaskFilter, budget: Budget | None = None) -> list[Task]: ...
 
     async def probe(self) -> None:
         """A write of nothing, to find out whether writing works."""
@@ -166,7 +168,7 @@ class Store(Protocol):
         """When the oldest due task of each of these queues became due; queues where none is due are left out."""
         ...
 
-    async def events(self, task_id: str, after: int, limit: int) -> list[Event]: ...
+    async def events(self, task_id: str, after: int, limit: int, budget: Budget | None = None) -> list[Event]: ...
 
     async def feed(
         self,
@@ -185,7 +187,7 @@ class Store(Protocol):
         """The highest seq of an event there is; 0 when there is none."""
         ...
 
-    async def errors(self, task_id: str, limit: int) -> list[ErrorRecord]: ...
+    async def errors(self, task_id: str, limit: int, budget: Budget | None = None) -> list[ErrorRecord]: ...
 
     @property
     def version(self) -> str:

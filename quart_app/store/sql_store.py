@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from quart_app.core.budget import Budget
 from quart_app.core.errors import IdempotencyConflict, KeyedTaskGone, UploadNotFound
 from quart_app.core.schedule import FIRES_KEPT
 from quart_app.core.task import (
@@ -25,12 +26,14 @@ from quart_app.core.task import (
     TaskFilter,
 )
 from quart_app.store.base import CancelAnswer, Listener
+from quart_app.store.bounded import within
 from quart_app.store.calls import INLINE, announce, enqueue_calls, put_error, put_event
 from quart_app.store.listing import listing
 from quart_app.store.sqlite import Database
 from quart_app.store.transaction import Answer, Call
 
 MAX_GETS: Final = 200
+_DOCUMENTS: Final = [Task.__struct_fields__.index(name) for name in ("args", "result")]
 
 
 class SqlStore:
@@ -100,8 +103,9 @@ class SqlStore:
         # SQLite has no booleans.
         return [Claimed(*row[:-2], bool(row[-2]), bool(row[-1])) for row in rows]  # type: ignore[call-arg]
 
-    async def steps(self, task_id: str) -> list[StepRecord]:
-        rows = await self._db.read(self._db.text("steps"), {"id": task_id})
+    async def steps(self, task_id: str, budget: Budget | None = None) -> list[StepRecord]:
+        text, params = self._db.text("steps"), {"id": task_id}
+        rows = await (self._db.read(text, params) if budget is None else self._db.scan(text, params, within(budget, 1)))
         return [StepRecord(*row) for row in rows]
 
     async def record_step(
@@ -293,8 +297,9 @@ class SqlStore:
         finally:
             self._getter = None
 
-    async def find(self, wanted: TaskFilter) -> list[Task]:
-        return [Task(*row) for row in await self._db.scan(*listing(wanted, self._db.text))]
+    async def find(self, wanted: TaskFilter, budget: Budget | None = None) -> list[Task]:
+        rows = await self._db.scan(*listing(wanted, self._db.text), within(budget, *_DOCUMENTS))
+        return [Task(*row) for row in rows]
 
     async def probe(self) -> None:
         await self._db.write([Call("probe", params={})])
@@ -306,9 +311,9 @@ class SqlStore:
         rows = await self._db.scan(self._db.text("oldest"), {"queues": msgspec.json.encode(queues).decode()})
         return dict(sorted(rows, key=lambda row: -row[1]))  # one row a priority: the oldest comes last and stays
 
-    async def events(self, task_id: str, after: int, limit: int) -> list[Event]:
+    async def events(self, task_id: str, after: int, limit: int, budget: Budget | None = None) -> list[Event]:
         params = {"id": task_id, "after": after, "limit": limit}
-        return [Event(*row) for row in await self._db.scan(self._db.text("events"), params)]
+        return [Event(*row) for row in await self._db.scan(self._db.text("events"), params, within(budget, 7))]
 
     async def feed(
         self,
@@ -327,8 +332,8 @@ class SqlStore:
         ((seq,),) = await self._db.read(self._db.text("last_event"), {})
         return int(seq)
 
-    async def errors(self, task_id: str, limit: int) -> list[ErrorRecord]:
-        rows = await self._db.scan(self._db.text("errors"), {"id": task_id, "limit": limit})
+    async def errors(self, task_id: str, limit: int, budget: Budget | None = None) -> list[ErrorRecord]:
+        rows = await self._db.scan(self._db.text("errors"), {"id": task_id, "limit": limit}, within(budget, 4, 6))
         return [ErrorRecord(*row) for row in rows]
 
     @property

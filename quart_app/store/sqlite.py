@@ -22,6 +22,7 @@ import aiosqlite
 
 from quart_app.core.errors import StoreBroken, StoreClosed, StoreUnavailable
 from quart_app.store import integrity, statements
+from quart_app.store.bounded import Bounded, ReaderConnection
 from quart_app.store.transaction import TRANSACTION, Answer, Call, Params, Transaction, Write, WriterConnection
 
 log = logging.getLogger("quart_app.store")
@@ -119,7 +120,9 @@ class Database:
 
     async def _open_reader(self) -> aiosqlite.Connection:
         uri = f"file:{quote(str(self._path.absolute()))}?mode=ro"
-        reader = await aiosqlite.connect(uri, uri=True, isolation_level=None, cached_statements=256)
+        reader = await aiosqlite.connect(
+            uri, uri=True, isolation_level=None, cached_statements=256, factory=ReaderConnection
+        )
         self._readers.append(reader)
         for pragma in ("query_only = ON", "busy_timeout = 5000", "trusted_schema = OFF", "wal_autocheckpoint = 0"):
             await reader.execute_fetchall(f"PRAGMA {pragma}")
@@ -255,12 +258,12 @@ class Database:
         except (sqlite3.Error, ValueError) as error:  # ValueError: aiosqlite's word for a closed connection
             raise StoreUnavailable(f"the store cannot read: {error}") from error
 
-    async def scan(self, text: str, params: Params) -> Iterable[Any]:
-        """One SELECT that may walk many rows; aborted after a second, so that no snapshot holds the WAL for long.
-        Raises StoreUnavailable."""
+    async def scan(self, text: str, params: Params, takes: Callable[[Any], bool] | None = None) -> Iterable[Any]:
+        """One SELECT that may walk many rows; aborted after a second, so that no snapshot holds the WAL for long. It
+        ends at the first row that `takes` refuses, and reads none after it. Raises StoreUnavailable."""
         scanner = min(self._scanners, key=lambda one: one.load)
         try:
-            return await scanner.run(text, params)
+            return await scanner.run(text, params, takes)
         except (sqlite3.Error, ValueError) as error:
             raise StoreUnavailable(f"the store cannot read: {error}") from error
 
@@ -298,12 +301,13 @@ class _Scanner:
     async def start(self) -> None:
         await self._connection.set_progress_handler(lambda: time.monotonic() > self._ends, 20_000)
 
-    async def run(self, text: str, params: Params) -> Iterable[Any]:
+    async def run(self, text: str, params: Params, takes: Callable[[Any], bool] | None) -> Iterable[Any]:
         self.load += 1
         try:
             async with self._lock:
                 self._ends = time.monotonic() + MAX_READ_SECONDS
-                return await self._connection.execute_fetchall(text, params)
+                asked: Any = params if takes is None else Bounded(params, takes)
+                return await self._connection.execute_fetchall(text, asked)
         finally:
             self.load -= 1
 

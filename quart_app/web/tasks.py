@@ -9,15 +9,18 @@ from urllib.parse import urlencode
 import msgspec
 from quart import Blueprint, Request, Response
 
+from quart_app.core.budget import Budget
 from quart_app.core.errors import InvalidArgs, InvalidInput, UnknownKind
 from quart_app.core.task import STATUSES, Enqueued, Task, TaskFilter
-from quart_app.service import TaskRequest
+from quart_app.service import MAX_HISTORY, TaskRequest
 from quart_app.web import options, parse, render
 from quart_app.web.auth import caller
 from quart_app.web.door import Door, this_request
 from quart_app.web.guard import field, fields
 
 MAX_BATCH: Final = 1000
+MAX_PAGE: Final = 4 * 2**20  # bytes of args and results in one page of the listing
+MAX_HISTORY_BYTES: Final = 4 * 2**20  # of documents in one history, which shows those of log lines twice
 # Kinds whose answer says more than "Task created".
 MESSAGES: Final = {"send-email": "Email task created"}
 
@@ -145,16 +148,17 @@ class TaskViews:
             limit=limit + 1,
             documents=documents != [""],
         )
-        rows = await self._door.service.find(wanted)
+        budget = Budget(MAX_PAGE)
+        rows = await self._door.service.find(wanted, budget)
         views = []
         for row in rows[:limit]:
             view = render.task(row, self._door.prefix, documents=False)
             view |= {name: render.raw(getattr(row, name)) for name in ("args", "result") if name in documents}
             views.append(view)
-        if len(rows) <= limit:
+        if len(rows) <= limit and not budget.spent:
             return render.answer({"tasks": views, "next": None})
         again = [(name, request.args[name]) for name in FILTERS if name in query and name != "cursor"]
-        following = f"{self._door.prefix}/tasks?{urlencode([*again, ('cursor', rows[limit - 1].seq)])}"
+        following = f"{self._door.prefix}/tasks?{urlencode([*again, ('cursor', rows[:limit][-1].seq)])}"
         return render.answer({"tasks": views, "next": following}, headers={"Link": f'<{following}>; rel="next"'})
 
     async def cancel(self, task_id: str) -> Response:
@@ -179,7 +183,10 @@ class TaskViews:
     async def history(self, task_id: str) -> Response:
         request = this_request()
         parse.query(request, {})
-        return render.answer(render.history(*await self._door.service.history(task_id, caller(request).sees)))
+        budget = Budget(MAX_HISTORY_BYTES)
+        events, steps, errors = await self._door.service.history(task_id, caller(request).sees, budget)
+        truncated = budget.spent or len(events) == MAX_HISTORY
+        return render.answer({**render.history(events, steps, errors), "truncated": truncated})
 
 
 def _located(error: InvalidArgs | UnknownKind, single: bool) -> InvalidArgs | UnknownKind:

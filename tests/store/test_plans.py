@@ -143,7 +143,7 @@ async def find_text(
     """What `find` really runs."""
     seen: list[tuple[str, Mapping[str, object]]] = []
 
-    async def scan(text: str, params: Mapping[str, object]) -> list[Any]:
+    async def scan(text: str, params: Mapping[str, object], _: object = None) -> list[Any]:
         seen.append((text, params))
         return []
 

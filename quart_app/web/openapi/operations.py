@@ -129,7 +129,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "tasks.history": Operation(
         "Tasks",
         "Attempts, steps, events and log lines of a task",
-        {200: Answer("The history, oldest first", shapes.History)},
+        {200: Answer("The history, oldest first; `truncated`: not all of it", shapes.History)},
         (404,),
     ),
     "streams.of_task": Operation(

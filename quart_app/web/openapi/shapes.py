@@ -137,6 +137,7 @@ class History(msgspec.Struct):
     steps: list[Step]
     events: list[Event]
     logs: list[LogLine]
+    truncated: bool
 
 
 class KindOptions(msgspec.Struct):

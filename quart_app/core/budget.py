@@ -1,0 +1,27 @@
+"""How many bytes of documents one answer may hold."""
+
+from __future__ import annotations
+
+
+class Budget:
+    """Counts what is taken. `spent`: something did not fit and was left out."""
+
+    def __init__(self, size: int) -> None:
+        """`size` in bytes of UTF-8. The first that is taken always fits, so that whoever comes back gets on."""
+        self._left = size
+        self._untouched = True
+        self.spent = False
+
+    def takes(self, *texts: str | None) -> bool:
+        """Whether these still fit; then they are counted."""
+        size = sum(_size(text) for text in texts if text is not None)
+        if size > self._left and not self._untouched:
+            self.spent = True
+            return False
+        self._left -= size
+        self._untouched = False
+        return True
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
