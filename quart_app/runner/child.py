@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 import msgspec
 
 from quart_app.core import codec
-from quart_app.core.errors import Retry, UploadNotFound
+from quart_app.core.errors import NonRetryable, Retry, UploadNotFound
 from quart_app.core.retry import is_retryable
 from quart_app.core.task import Claimed
 from quart_app.files import Files
@@ -139,14 +139,16 @@ _NOTHING: Final = {"traceback": None, "retryable": False, "after_ms": None}
 def _describe(error: BaseException, retryable: bool) -> dict[str, Any]:
     try:
         message = str(error)
-        trace = "".join(traceback.format_exception(error, limit=-20))
+        # Where a handler says itself that it cannot go on, the place tells nothing.
+        expected = isinstance(error, (Retry, NonRetryable))
+        trace = "" if expected else "".join(traceback.format_exception(error, limit=-20))
     except BaseException:
         message, trace = f"<the text of this {type(error).__name__} cannot be had>", ""
     after = error.after if isinstance(error, Retry) else None
     return {
         "type": codec.clean(type(error).__name__, 200),
         "message": codec.clean(message, 4096).encode()[:4096].decode(errors="ignore"),
-        "traceback": codec.clean(trace[-16_384:], 16_384),
+        "traceback": codec.clean(trace[-16_384:], 16_384) or None,
         "retryable": retryable,
         "after_ms": int(after * 1000) if after is not None else None,
     }

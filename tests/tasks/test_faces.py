@@ -169,4 +169,6 @@ async def test_what_is_no_picture_fails_with_a_reason(site: Site) -> None:
         if (task["status"], task["attempt"]) != ("failed", 1) or reason not in task["error"]["message"]:
             wrong[name] = (task["status"], task["error"])
     assert wrong == {}
+    history = (await site.get(f"/tasks/{task['task_id']}/history")).json
+    assert [attempt["error"]["traceback"] for attempt in history["attempts"]] == [None]
     assert_is_the_face((await detected(site, PORTRAIT))["result"])
