@@ -28,27 +28,29 @@ class Stall:
     def __init__(self, transport: asyncio.WriteTransport) -> None:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
-        self._left = 0
-        self.over = False
-        self._begin(transport.get_write_buffer_size())
-        self._loop.call_later(TICK, self._look)
-
-    def _begin(self, left: int) -> None:
-        self._left = left
+        self._due = transport.get_write_buffer_size()  # what was to be sent since `_began`
         self._began = self._loop.time()
+        self._timer = self._loop.call_later(TICK, self._look)
+        self.over = False
+
+    def more(self, size: int) -> None:
+        """So many bytes are about to be written."""
+        self._due += size
+
+    def stop(self) -> None:
+        self.over = True
+        self._timer.cancel()
 
     def _look(self) -> None:
         left = self._transport.get_write_buffer_size()
+        now = self._loop.time()
         self.over = not left
-        if left > self._left:  # there was more to write
-            self._begin(left)
-        elif left and self._loop.time() - self._began >= self._patience():
-            if self._left - left < PIECE:
+        if left and now - self._began >= self._patience():
+            if self._due - left < PIECE:
                 self._abort()
-            else:
-                self._begin(left)
+            self._due, self._began = left, now
         if not self.over:
-            self._loop.call_later(TICK, self._look)
+            self._timer = self._loop.call_later(TICK, self._look)
 
     def _abort(self) -> None:
         """With a reset: after a plain close the system would go on offering what it has in its own buffer."""

@@ -112,16 +112,22 @@ class _Server(TCPServer):
 
     def _watch(self, more: int, limit: int) -> None:
         """Watch it if more than `limit` bytes wait, so that the server waits too."""
-        transport = self.writer.transport
-        if more + transport.get_write_buffer_size() > limit and (self._stall is None or self._stall.over):
-            self._stall = Stall(transport)
+        stall = self._stall
+        if stall is None or stall.over:
+            transport = self.writer.transport
+            if more + transport.get_write_buffer_size() <= limit:
+                return
+            stall = self._stall = Stall(transport)
+        stall.more(more)
 
 
 async def _drain(flow: Any) -> None:
     """The same for uvicorn."""
-    if flow.write_paused:
-        Stall(flow._transport)
-    await flow.drains()
+    stall = Stall(flow._transport)
+    try:
+        await flow.drains()
+    finally:
+        stall.stop()
 
 
 class _Connection(wsproto.connection.Connection):

@@ -15,18 +15,19 @@ SIZE = 4 * 2**20
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stall, "PATIENCE", 0.05)
+    monkeypatch.setattr(stall, "PATIENCE", 0.2)
+    monkeypatch.setattr(stall, "PIECE", 1)
     monkeypatch.setattr(stall, "TICK", 0.01)
 
 
-async def sent() -> tuple[Stall, asyncio.StreamWriter, socket.socket]:
-    """SIZE bytes on their way over a connection that takes some KB at once."""
+async def sent(size: int = SIZE) -> tuple[Stall, asyncio.StreamWriter, socket.socket]:
+    """`size` bytes on their way over a connection that takes some KB at once."""
     server_end, client_end = socket.socketpair()
     for one in (server_end, client_end):
         one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         one.setblocking(False)
     _, writer = await asyncio.open_connection(sock=server_end)
-    writer.write(bytes(SIZE))
+    writer.write(bytes(size))
     return Stall(writer.transport), writer, client_end
 
 
@@ -50,3 +51,22 @@ async def test_a_slow_reader_gets_everything() -> None:
             await asyncio.sleep(0.001)
     writer.close()
     await asyncio.wait_for(writer.wait_closed(), 20)
+
+
+async def test_a_slow_reader_of_a_stream_gets_everything() -> None:
+    """What waits is never less for long: there is always more."""
+    watch, writer, client = await sent(65_536)
+    loop = asyncio.get_running_loop()
+    got = 0
+    with client:
+        while got < SIZE:
+            watch.more(32_768)
+            writer.write(bytes(32_768))
+            for _ in range(2):
+                piece = await asyncio.wait_for(loop.sock_recv(client, 16_384), 20)
+                assert piece, f"cut after {got} bytes"
+                got += len(piece)
+            await asyncio.sleep(0.002)
+    assert not watch.over
+    watch.stop()
+    writer.transport.abort()
