@@ -1,4 +1,4 @@
-"""The HTTP client for URLs that somebody else chose: it connects to public addresses only.
+"""The HTTP clients. That for URLs that somebody else chose connects to public addresses only.
 
 A name is resolved once, every address is checked, and the connection goes to one that was: a second answer of the name
 server (DNS rebinding) finds nobody who asks. Host and the TLS name stay those of the URL.
@@ -22,6 +22,16 @@ from quart_app.runner.threads import in_thread
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 10.0  # between two pieces of an answer
 MAX_CONNECTIONS: Final = 50
+
+
+def trusting_client() -> httpx.AsyncClient:
+    """For URLs of the operator's. No redirects, proxies of the environment, or cookies, as with the other."""
+    return httpx.AsyncClient(
+        timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
+        limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
+        trust_env=False,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+    )
 
 
 def client(allow_private: bool) -> httpx.AsyncClient:

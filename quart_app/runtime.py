@@ -35,10 +35,10 @@ from quart_app.services.pruner import Pruner
 from quart_app.services.rescuer import CHUNK, Rescuer
 from quart_app.services.scheduler import Scheduler
 from quart_app.services.streams import INTERVAL, Streams
-from quart_app.services.sweeper import Sweeper
 from quart_app.settings import Settings
 from quart_app.store import migrate
 from quart_app.store.backup import sync_folder
+from quart_app.store.base_users import UserStore
 from quart_app.store.lock import FileLock
 from quart_app.store.sql_keys import SqlKeys
 from quart_app.store.sql_limits import SqlLimits
@@ -47,14 +47,14 @@ from quart_app.store.sql_schedules import SqlSchedules
 from quart_app.store.sql_statistics import SqlStatistics
 from quart_app.store.sql_store import SqlStore
 from quart_app.store.sql_uploads import SqlUploads
+from quart_app.store.sql_users import SqlUsers
 from quart_app.store.sqlite import Database
 from quart_app.tasks import BUILT_IN
 from quart_app.uploads import FOLDER, Uploads
 
 log = logging.getLogger("quart_app")
 
-# Visitors, and tasks that wait for a limit, may hold a quarter of the slots each.
-QUARTERS: Final = ("audit", "cat-facts")
+QUARTERS: Final = ("audit", "cat-facts")  # visitors, tasks that wait for a limit: at most a quarter of the slots each
 
 
 class Runtime:
@@ -94,8 +94,7 @@ class Runtime:
 
     @functools.cached_property
     def http(self) -> httpx.AsyncClient:
-        limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)
-        return httpx.AsyncClient(timeout=httpx.Timeout(10.0, connect=5.0), limits=limits, trust_env=False)
+        return outbound.trusting_client()
 
     @functools.cached_property
     def public_http(self) -> httpx.AsyncClient:
@@ -174,6 +173,7 @@ class Runtime:
     def _wire(self) -> None:
         settings = self.settings
         self.store = SqlStore(self._db, worker=f"{os.getpid()}-{secrets.token_hex(4)}", listener=self)
+        self.users: UserStore = SqlUsers(self._db)
         self.keys = Keys(SqlKeys(self._db), self.clock, settings)
         self._reports = SqlReports(self._db)
         limits = SqlLimits(self._db)
@@ -205,7 +205,7 @@ class Runtime:
         self._loops = [
             self._poll_loop,
             Loop("pruner", pruner.run_once, self.clock, interval=10.0),
-            Loop("sweeper", Sweeper(self.files, self._reports).run_once, self.clock, interval=sweeper.INTERVAL),
+            Loop("sweeper", sweeper.Sweeper(self.files, self._reports).run_once, self.clock, interval=sweeper.INTERVAL),
             Loop("limits", self.limits.run_once, self.clock, interval=10.0),
             Loop("clients", self.clients.run_once, self.clock, interval=10.0),
             self._feed_loop,

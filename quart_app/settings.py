@@ -23,6 +23,8 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 Flag = Annotated[int, msgspec.Meta(ge=0, le=1)]
 _ORIGIN: Final = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]\S*\Z")]
+_HOST: Final = r"([^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
+BaseUrl = Annotated[str, msgspec.Meta(pattern=rf"^https?://{_HOST}(/[^\s?#]*)?\Z")]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_private_targets: Flag = 0
     smtp_url: Annotated[str, msgspec.Meta(pattern=r"^(smtps?://\S+)?\Z")] = ""
     mail_from: Annotated[str, msgspec.Meta(pattern=r"^[^\s@]+@[^\s@]+\Z")] = "quart-app@localhost"
+    profile_url: BaseUrl = "https://api.example.com"
     simulated_steps: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(,[0-9]+(\.[0-9]+)?)*\Z")] = "5,3"
     simulated_error_rate: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
     simulated_add_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 2.0

@@ -21,6 +21,7 @@ PUBLIC: Final[dict[str, tuple[str, ...]]] = {
         "next_task", "next_fence", "task_id", "kind", "status", "attempt", "at", "error_type", "error_message",
         "retryable",
     ),
+    "report_users": ("id", "username", "email"),
 }  # fmt: skip
 _PARAMETER: Final = re.compile(r":([a-z_]+)")
 

@@ -1,9 +1,9 @@
 -- What handlers may ask through `ctx.query`: sql_reports.py lists these, and the columns they answer with.
 --
--- Each takes `:owner`, whose rows it shows (NULL: everybody's). It comes from the context, never from a handler.
--- A page is :limit rows whatever the filters leave of them, so that no filter can make a statement walk far: `next`
--- is where the following page starts (NULL: there is none), and stands in each row. When the filters leave nothing,
--- one row has the rest of its columns NULL.
+-- Those that show tasks take `:owner`, whose rows they show (NULL: everybody's). It comes from the context, never
+-- from a handler. A page of theirs is :limit rows whatever the filters leave of them, so that no filter can make a
+-- statement walk far: `next` is where the following page starts (NULL: there is none), and stands in each row. When
+-- the filters leave nothing, one row has the rest of its columns NULL.
 
 -- name: report_tasks
 WITH page (low) AS (SELECT (SELECT seq FROM tasks WHERE seq <= :upto ORDER BY seq DESC LIMIT 1 OFFSET :limit))
@@ -33,6 +33,9 @@ LEFT JOIN errors e ON (e.task, e.fence) > (coalesce(page.task, 0), coalesce(page
     AND (:created_before IS NULL OR x.created_at < :created_before))
 LEFT JOIN tasks t ON t.seq = e.task
 ORDER BY e.task DESC, e.fence DESC;
+
+-- name: report_users
+SELECT id, username, email FROM users WHERE id > :after ORDER BY id LIMIT :limit;
 
 -- name: newest_task
 SELECT max(seq) FROM tasks;

@@ -110,7 +110,7 @@ def rows(ctx: Any, report_type: ReportType, filters: Filters, figures: Figures) 
         case "errors":
             yield from _errors(ctx, filters, figures)
         case "users":
-            raise NonRetryable("there are no users")
+            yield from _users(ctx, filters)
 
 
 def _tasks(ctx: Any, filters: Filters, figures: Figures) -> Iterator[Row]:
@@ -130,6 +130,17 @@ def _errors(ctx: Any, filters: Filters, figures: Figures) -> Iterator[Row]:
     for row in _pages(ctx, "report_errors", {"next_task": "task", "next_fence": "fence"}, filters):
         figures.count(row["at"], row["error_type"])
         yield {**row, "at": moment(row["at"]), "retryable": "yes" if row["retryable"] else "no"}
+
+
+def _users(ctx: Any, filters: Filters) -> Iterator[Row]:
+    if filters != Filters():
+        raise NonRetryable("a report of users takes no filters")
+    after = 0
+    while page := ctx.query("report_users", after=after, limit=PAGE):
+        if ctx.cancelled:
+            raise Interrupted
+        yield from page
+        after = page[-1]["id"]
 
 
 def _pages(ctx: Any, statement: str, cursor: dict[str, str], filters: Filters) -> Iterator[Row]:

@@ -59,6 +59,7 @@ PARTS = ("find", "find_documents", "source_", "when_", "task_columns", "task_joi
 # The partial indexes hold only what waits, runs or expires: walking one of them is the point of the statement.
 PARTIAL = {"tasks_processing", "tasks_delayed", "tasks_expiring", "tasks_ready", "tasks_suspects", "tasks_waiting"}
 BIG = {"tasks", "t", "steps", "s", "events", "e", "errors", "x", "args", "a", "results", "progress", "p", "tags", "g"}
+BIG |= {"users"}
 
 WHOLE = {name: statement.text for name, statement in statements.load("sqlite").items() if not name.startswith(PARTS)}
 

@@ -68,6 +68,19 @@ async def test_queues_and_errors_have_reports_too(site: Site) -> None:
     assert (row["task_id"], row["error_message"]) == (failed["task_id"], "'=HYPERLINK(1)")
 
 
+async def test_the_users_are_those_of_the_database(site: Site) -> None:
+    assert await table(site, report_type="users") == [
+        {"id": str(n), "username": f"user{n}", "email": f"user{n}@example.com"} for n in range(1, 101)
+    ]
+    assert "user100@example.com" in await text(site, report_type="users")
+
+
+async def test_a_filter_of_tasks_makes_no_report_of_users(site: Site) -> None:
+    task = await site.run("generate-report", {"report_type": "users", "filters": {"status": "failed"}})
+    assert task["status"] == "failed"
+    assert task["error"]["message"] == "a report of users takes no filters"
+
+
 async def test_a_pdf_has_a_chart_the_times_and_the_table(site: Site) -> None:
     task = await site.run("echo")
     said = await text(site)
