@@ -55,14 +55,14 @@ class StreamViews:
         after = _after(request, parse.query(request, AFTER).get("after"))
         task = await self._door.service.get(task_id, caller(request).sees)
         if request.method == "HEAD":
-            return _response(None)
+            return event_stream(None)
         stream = enter(self._door, request)
         tail = await self._door.started.feed.follow(task_id, after or 0)
         at_end(tail.close)
         stream.ends_by(tail.stop)
         if task.ended and await tail.over():
             return render.empty(204, {"Cache-Control": "no-store"})  # HTML, 9.2.3: the client stops asking
-        return _response(_frames(tail, stream))
+        return event_stream(_frames(tail, stream))
 
     async def of_all(self) -> Response:
         request = this_request()
@@ -70,12 +70,12 @@ class StreamViews:
         after = _after(request, query.get("after"))
         engine = self._door.started
         if request.method == "HEAD":
-            return _response(None)
+            return event_stream(None)
         stream = enter(self._door, request)
         tail = await engine.feed.follow_all(after, query.get("kind"), query.get("status"), caller(request).sees)
         at_end(tail.close)
         stream.ends_by(tail.stop)
-        return _response(_frames(tail, stream, mark=True))
+        return event_stream(_frames(tail, stream, mark=True))
 
 
 def enter(door: Door, request: BaseRequestWebsocket) -> OpenStream:
@@ -113,7 +113,8 @@ def _after(request: Request, asked: int | None) -> int | None:
     return asked if header is None else parse.sequence("Last-Event-ID", header)
 
 
-def _response(frames: AsyncIterator[bytes] | None) -> Response:
+def event_stream(frames: AsyncIterator[bytes] | None) -> Response:
+    """The answer of an event stream; None: the answer to a HEAD."""
     response = Response([] if frames is None else frames, headers=_HEADERS)
     response.timeout = None  # else Quart would end it after a minute
     return response
