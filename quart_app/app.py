@@ -8,7 +8,7 @@ import gc
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from quart import Quart
 
@@ -25,10 +25,13 @@ from quart_app.web import problems, wire
 from quart_app.web.docs import DocsViews
 from quart_app.web.door import EXTENSION, Door
 from quart_app.web.examples.cats import CatViews
+from quart_app.web.examples.chat import ChatViews
+from quart_app.web.examples.exports import ExportViews
 from quart_app.web.examples.limited import LimitedViews
 from quart_app.web.examples.photos import PhotoViews
 from quart_app.web.examples.quickstart import QuickstartViews
 from quart_app.web.examples.reports import ReportViews
+from quart_app.web.examples.users import UserViews
 from quart_app.web.examples.visits import VisitViews
 from quart_app.web.gate import Gate
 from quart_app.web.health import HealthViews
@@ -42,6 +45,18 @@ from quart_app.web.stall import Stall
 from quart_app.web.streams import StreamViews
 from quart_app.web.tasks import TaskViews
 from quart_app.web.uploads import UploadViews
+
+EXAMPLES: Final = (
+    VisitViews,
+    QuickstartViews,
+    CatViews,
+    LimitedViews,
+    PhotoViews,
+    ReportViews,
+    UserViews,
+    ExportViews,
+    ChatViews,
+)
 
 
 def create_app(settings: Settings | None = None) -> Quart:
@@ -65,7 +80,7 @@ def _whole_app(settings: Settings, standalone: bool, exposed: Sequence[str]) -> 
     problems.register(app)
     tasks = _WholeApp(settings, standalone, exposed)
     tasks.init_app(app)
-    for views in (VisitViews, QuickstartViews, CatViews, LimitedViews, PhotoViews, ReportViews):
+    for views in EXAMPLES:
         app.register_blueprint(views(tasks.door).blueprint())
     if settings.trusted_proxies:
         app.asgi_app = TrustedProxies(app.asgi_app, settings.trusted_proxies)  # type: ignore[method-assign]

@@ -71,6 +71,8 @@ FOR_ANNOTATIONS: dict[str, set[str]] = {
     "web.metrics": {"runtime"},
     "web.streams": {"services"},
     "web.examples.reports": {"services"},
+    "web.examples.exports": {"services"},
+    "web.examples.chat": {"services"},
     "web.sockets": {"services"},
 }
 
@@ -85,7 +87,7 @@ DRIVERS: dict[str, set[str]] = {
     "reportlab": {"tasks.pdf", "tasks.pdf_text"},
     "structlog": {"logs", "runner"},
     "prometheus_client": {"metrics", "web.metrics"},
-    "httpx": {"runtime", "runner.context", "cli", "outbound", "tasks"},
+    "httpx": {"runtime", "runner.context", "cli", "outbound", "tasks", "web.examples"},
     "httpcore": {"outbound"},
     "cv2": {"tasks.detect_faces"},
     "rich": {"cli"},

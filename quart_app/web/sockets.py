@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final
 
+import quart.wrappers
 from quart import Blueprint, Websocket
 
 from quart_app.core.errors import StoreUnavailable
@@ -12,15 +14,24 @@ from quart_app.web import parse, render
 from quart_app.web.auth import caller
 from quart_app.web.door import Door, this_websocket
 from quart_app.web.streams import AFTER, HEARTBEAT, at_end, enter, life
+from quart_app.web.wire import stop_listening
 
 if TYPE_CHECKING:
     from quart_app.services.feed import Tail
-    from quart_app.services.streams import OpenStream
+    from quart_app.services.streams import OpenStream, Streams
 
 MAX_MESSAGES: Final = 50  # a second; there is nothing to say to us, so this is for clients that send pings of their own
 MAX_BYTES: Final = 65_536  # a second
 FAREWELL: Final = 10.0  # seconds that a client has to answer our close
 FAREWELL_OF_FLOOD: Final = 1.0
+
+# What reading and writing raise when the client has left, or was sent away by its server: uvicorn's word for it, the
+# system's, and Quart 0.23's.
+GONE: Final[tuple[type[Exception], ...]] = (
+    RuntimeError,
+    OSError,
+    getattr(quart.wrappers, "ClientDisconnectedError", OSError),
+)
 
 # Close codes: RFC 6455, 7.4.1, and 1012 of the IANA registry.
 ENDED: Final = 1000
@@ -48,19 +59,15 @@ class SocketViews:
         at_end(tail.close)
         stream.ends_by(tail.stop)
         await websocket.accept()
-        budget = _Budget(tail)
-        reader = asyncio.create_task(budget.read(websocket))
+        budget = Budget(MAX_MESSAGES, MAX_BYTES, 1.0)
+        reader = asyncio.create_task(_read(websocket, budget, tail))
         at_end(reader.cancel)
         try:
             code = ENDED if task.ended and await tail.over() else await _tell(websocket, tail, stream)
             await websocket.close(FLOOD if budget.exceeded else code)
-        except (OSError, RuntimeError):
-            return  # the client left meanwhile: uvicorn's word for it
-        # A client that answers the close ends this by going away. For one that does not, the servers would wait,
-        # and keep what it goes on sending; so somebody reads until the server has noticed that it was cut.
-        await asyncio.sleep(FAREWELL_OF_FLOOD if budget.exceeded else FAREWELL)
-        streams.cut(stream)
-        await asyncio.sleep(FAREWELL)
+        except GONE:
+            pass  # about to be cancelled; if it returned before, Quart would close once more, which servers refuse
+        await see_off(streams, stream, FAREWELL_OF_FLOOD if budget.exceeded else FAREWELL)
 
 
 async def _tell(websocket: Websocket, tail: Tail, stream: OpenStream) -> int:
@@ -82,23 +89,39 @@ async def _tell(websocket: Websocket, tail: Tail, stream: OpenStream) -> int:
     return ENDED if tail.ended else COME_BACK
 
 
-class _Budget:
-    """Reads and throws away what the client sends, for somebody must: Quart keeps every message that nobody reads.
+async def _read(websocket: Websocket, budget: Budget, tail: Tail) -> None:
+    """Read and throw away what the client sends, for somebody must: Quart keeps every message that nobody reads.
     A client that sends more than it may ends its stream."""
+    with contextlib.suppress(*GONE):
+        while True:
+            budget.spend(await websocket.receive())
+            if budget.exceeded:
+                stop_listening(websocket)
+                tail.stop()
 
-    def __init__(self, tail: Tail) -> None:
-        self._tail = tail
+
+class Budget:
+    """What a client may send: so many messages, and characters or bytes, in so many seconds."""
+
+    def __init__(self, messages: int, size: int, seconds: float) -> None:
+        self._limits = messages, size
+        self._seconds = seconds
+        self._began = self._messages = self._size = 0.0
         self.exceeded = False
 
-    async def read(self, websocket: Websocket) -> None:
-        loop = asyncio.get_running_loop()
-        second, messages, size = loop.time(), 0, 0
-        while True:
-            data = await websocket.receive()
-            if loop.time() - second >= 1:
-                second, messages, size = loop.time(), 0, 0
-            messages += 1
-            size += len(data)
-            if (messages > MAX_MESSAGES or size > MAX_BYTES) and not self.exceeded:
-                self.exceeded = True
-                self._tail.stop()
+    def spend(self, message: str | bytes | None) -> None:
+        """`message`: as Quart has it, which makes None of an empty binary one."""
+        now = asyncio.get_running_loop().time()
+        if now - self._began >= self._seconds:
+            self._began, self._messages, self._size = now, 0, 0
+        self._messages += 1
+        self._size += len(message or "")
+        self.exceeded |= self._messages > self._limits[0] or self._size > self._limits[1]
+
+
+async def see_off(streams: Streams, stream: OpenStream, patience: float) -> None:
+    """After our close. A client that answers it ends this by going away. For one that does not, the servers would
+    wait, and keep what it goes on sending; so somebody reads until the server has noticed that it was cut."""
+    await asyncio.sleep(patience)
+    streams.cut(stream)
+    await asyncio.sleep(FAREWELL)

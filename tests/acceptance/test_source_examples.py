@@ -18,7 +18,12 @@ from tests.acceptance.harness import Server, until
 
 
 def curl(server: Server, *arguments: str) -> Any:
-    """`curl ARGUMENTS` as the documents have it, with the port of this server."""
+    """The JSON that `curl ARGUMENTS` shows."""
+    return json.loads(curled(server, *arguments))
+
+
+def curled(server: Server, *arguments: str) -> str:
+    """What `curl ARGUMENTS`, as the documents have it, shows with the port of this server."""
     program = shutil.which("curl")
     if program is None:
         pytest.skip("CURL IS NOT INSTALLED: the documents' own lines cannot be tried")
@@ -26,7 +31,7 @@ def curl(server: Server, *arguments: str) -> Any:
     answer = subprocess.run(
         [program, "--silent", "--show-error", "--noproxy", "*", *words], capture_output=True, check=True, timeout=30
     )
-    return json.loads(answer.stdout)
+    return answer.stdout.decode()
 
 
 @pytest.fixture

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from quart_app.core.users import User
 from quart_app.web import parse
+from quart_app.web.examples import users
 from quart_app.web.keys import NewKey
 from quart_app.web.openapi import shapes
 from quart_app.web.openapi.texts import EVENT_TEXTS, FILTER_TEXTS, TEXT, TEXTS
@@ -249,6 +251,33 @@ OPERATIONS: Final[dict[str, Operation]] = {
         (429,),
         "HEAD tells how many are left and counts nothing.",
         headers=("X-User-ID",),
+    ),
+    "users.find": Operation(
+        "Examples",
+        "List users, by id",
+        {200: Answer("A page of users", list[User], sometimes=("Link",))},
+        query=users.PAGE,
+        texts={"limit": "Users on a page", "cursor": "Where the page starts; comes with `Link`"},
+    ),
+    "users.show": Operation("Examples", "Read a user", {200: Answer("The user", User)}, (404,)),
+    "users.profile": Operation(
+        "Examples",
+        "What another service knows of a user",
+        {200: Answer("Three of its answers in one, or as many as there are", shapes.Profile)},
+        (404, 502, 504),
+    ),
+    "exports.stream": Operation(
+        "Examples",
+        "Count to a hundred, as a stream of events",
+        {200: Answer("`data: 0` to `data: 99`, a tenth of a second apart", TEXT, media="text/event-stream")},
+    ),
+    "exports.users": Operation(
+        "Examples",
+        "A thousand users as CSV, sent while it is made",
+        {200: Answer("`id,name,email`", TEXT, media="text/csv")},
+    ),
+    "chat.show": Operation(
+        "Examples", "Where to chat, and how many do", {200: Answer("The address of the WebSocket", shapes.Chat)}
     ),
     "quickstart.status": Operation(
         "Examples", "How a task is doing", {200: Answer("In one word", shapes.SimpleStatus)}, (404,)

@@ -307,3 +307,17 @@ class SimpleStatus(msgspec.Struct):
     status: Annotated[str, Meta(extra_json_schema={"enum": ["running", "done", "failed", "cancelled"]})]
     result: Annotated[Any, Meta(description="Of `done`")] | UnsetType = UNSET
     error: Annotated[str, Meta(description="Of `failed`")] | UnsetType = UNSET
+
+
+class Profile(msgspec.Struct):
+    """The other service's own JSON; null where it could not be had."""
+
+    user: Any
+    posts: Any
+    comments: Any
+    errors: Annotated[dict[str, str], Meta(description="Which parts are missing, and why")] | UnsetType = UNSET
+
+
+class Chat(msgspec.Struct):
+    active_connections: Annotated[int, Meta(ge=0)]
+    websocket_url: Annotated[str, Meta(description="Text frames; what one sends comes to all as `Message: …`")]

@@ -108,6 +108,7 @@ PATH_PARAMETERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "n": ("How many facts", AMOUNT.schema),
     "x": ("An integer of up to 1,000 digits", {"type": "string", "pattern": "^-?[0-9]{1,1000}$"}),
     "y": ("An integer of up to 1,000 digits", {"type": "string", "pattern": "^-?[0-9]{1,1000}$"}),
+    "user_id": ("The user", {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"}),
     "schedule": ("The name of a schedule", {"type": "string", "pattern": f"^{schedule.NAME_PATTERN}$"}),
     "name": ("The name of a key", {"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
     "report": ("The file", {"type": "string", "pattern": artifacts.PATTERN}),
