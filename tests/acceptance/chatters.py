@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import Self
 
@@ -24,6 +25,7 @@ class Chatter:
         self.heard: list[str] = []
         self.code: int | None = None
         self._news = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
 
     async def join(self, reads: bool = True) -> Self:
         opened = socket.socket()
@@ -87,6 +89,10 @@ class Chatter:
         except TimeoutError:
             raise AssertionError(f"a client waited {DEADLINE:g} s in vain to {what}; code {self.code}") from None
 
-    def go(self) -> None:
+    async def go(self) -> None:
         """Leave without a word."""
         self._writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+        if self._reading is not None:
+            await self._reading

@@ -40,7 +40,9 @@ async def flood(port: int) -> int:
             await one.say("spam " * 40)
     except OSError:
         pass
-    return await one.dropped()
+    code = await one.dropped()
+    await one.go()
+    return code
 
 
 async def come_and_go(port: int, stop: asyncio.Event) -> None:
@@ -48,7 +50,7 @@ async def come_and_go(port: int, stop: asyncio.Event) -> None:
         one = await Chatter(port).join()
         await one.say("hello")
         await one.hears("Message: hello")
-        one.go()
+        await one.go()
 
 
 async def crowd(server: Server) -> list[Chatter]:
@@ -68,7 +70,7 @@ async def crowd(server: Server) -> list[Chatter]:
     await asyncio.gather(*(one.hears("Message: the end") for one in honest))
     assert [one.code for one in honest] == [None] * HONEST, "nobody was dropped with them"
     for one in (*honest, *stalled):
-        one.go()
+        await one.go()
     return honest
 
 
@@ -107,7 +109,7 @@ def test_who_does_not_read_is_dropped_and_who_does_hears_everything(server: Serv
         assert [one.code for one in listening] == [None] * SPEAKERS
         assert all(len(one.heard) == number for one in listening)
         for one in (deaf, *listening):
-            one.go()
+            await one.go()
 
     asyncio.run(talk())
     assert server.sigterm() == 0
@@ -134,7 +136,7 @@ def test_a_stop_sends_everybody_away_for_a_while(make_server: MakeServer, comman
         server.process.terminate()
         codes = [await one.dropped() for one in present]
         for one in stalled:
-            one.go()
+            await one.go()
         return codes
 
     assert asyncio.run(talk()) == [1012] * 20

@@ -76,7 +76,7 @@ async def chat(server: Server) -> None:
     await ann.say("Hello")
     for one in (ann, bob):
         await one.hears("Message: Hello")
-        one.go()
+        await one.go()
 
 
 def test_the_stream_counts_to_99_and_its_first_event_comes_at_once(documented: Server) -> None:
