@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import engine, flat, idle, memory, restart, streams, web
+from benchmarks import chat, engine, flat, idle, memory, restart, streams, web
 from benchmarks.harness import ROOT, Figure, Scale, table
 
 RESULTS = Path(__file__).with_name("results.md")
@@ -39,6 +39,7 @@ PARTS: dict[str, Callable[[Scale], list[Figure]]] = {
     "memory": memory.run,
     "restart": restart.run,
     "streams": streams.run,
+    "chat": chat.run,
 }
 
 

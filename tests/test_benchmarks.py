@@ -17,7 +17,7 @@ from benchmarks.__main__ import SHOWN, _read, summary
 
 
 @pytest.mark.parametrize(
-    "part", ["engine", "batch", "http", "slow-disk", "idle", "flat", "memory", "restart", "streams"]
+    "part", ["engine", "batch", "http", "slow-disk", "idle", "flat", "memory", "restart", "streams", "chat"]
 )
 def test_a_smoke_run_of_a_part_prints_its_table_and_keeps_nothing(part: str) -> None:
     if part == "slow-disk" and not any(map(shutil.which, ("gcc", "cc", "strace"))):

@@ -123,13 +123,13 @@ def test_the_built_in_ones_run_each_hour_and_each_five_minutes_also_after_a_kill
     wall = Wall(server)
     wall.set("2026-11-21 08:30:00")
     server.start().wait_ready()
-    wall.set("2026-11-21 08:59:59")
+    wall.set("2026-11-21 09:00:01")
     until(lambda: ended(server, "cleanup") == ended(server, "stats-update") == 1, "both at nine")
     assert server.client.get("/health").json()["status"] == "healthy"
     shown = server.client.get("/status").json()["statistics"]
     assert shown["at"].startswith("2026-11-21T09:00:")
     server.kill9()
-    wall.set("2026-11-21 09:04:59")
+    wall.set("2026-11-21 09:05:01")
     server.start().wait_ready()
     until(lambda: ended(server, "stats-update") == 2, "the second of the day")
     assert ended(server, "cleanup") == 1
