@@ -6,6 +6,7 @@ the database. Here the server is the one child of this process, is asked to stop
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+PR_SET_PDEATHSIG = 1
 INTERVAL = 0.5  # seconds between two looks at the files
 SKIPPED = {".venv", ".git", "instance", "__pycache__", "tests", "benchmarks"}
 
@@ -28,7 +30,11 @@ def main() -> int:
     while not stopping.is_set():
         seen = _snapshot()
         # A session of its own: Ctrl-C reaches this process alone, so that the server hears of it once, not twice.
-        server = subprocess.Popen([sys.executable, "-m", "quart_app"], start_new_session=True)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "quart_app"],
+            start_new_session=True,
+            preexec_fn=_die_with_me,  # noqa: PLW1509 - there are no threads here
+        )
         while server.poll() is None and _snapshot() == seen and not stopping.is_set():
             stopping.wait(INTERVAL)
         if server.poll() is None:
@@ -41,6 +47,12 @@ def main() -> int:
         while _snapshot() == seen and not stopping.is_set():
             stopping.wait(INTERVAL)
     return code
+
+
+def _die_with_me() -> None:
+    """Linux: a kill -9 of this process is one of the server, or it would keep the port and the database."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

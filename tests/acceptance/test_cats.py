@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 from tests.acceptance.conftest import MakeServer
 from tests.acceptance.harness import until
-from tests.acceptance.test_source_examples import curl
 from tests.upstream import Upstream
 
 WINDOW = 2.0
@@ -45,21 +42,3 @@ def test_several_callers_and_several_lives_share_one_limit(make_server: MakeServ
             server.start().wait_ready()
         assert [len(server.ended(task_id)["result"]) for task_id in tasks] == [30, 5, 25]
         assert upstream.refused == []
-
-
-def test_the_documents_own_lines_before_and_after_a_kill(make_server: MakeServer) -> None:
-    with Upstream(max_calls=6, window=3600) as upstream:
-        server = make_server(cat_facts_url=upstream.url, cat_facts_limit=6, cat_facts_window=1.0)
-        server.start().wait_ready()
-        assert len(curl(server, "http://127.0.0.1:5000/cat/3")) == 3
-        assert len(curl(server, "http://127.0.0.1:5000/cat_async/9")) == 3
-        upstream.window = 1.0
-        with ThreadPoolExecutor() as pool:
-            answers = list(pool.map(lambda n: curl(server, f"http://127.0.0.1:5000/cat_async_limited/{n}"), (4, 5)))
-        assert [len(answer) for answer in answers] == [4, 5]
-        server.kill9()
-
-        server.start().wait_ready()
-        refused = len(upstream.refused)
-        assert len(curl(server, "http://127.0.0.1:5000/cat_async_limited/7")) == 7
-        assert len(upstream.refused) == refused

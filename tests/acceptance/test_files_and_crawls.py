@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from tests.acceptance.conftest import MakeServer
+from tests.acceptance.documents import curl
 from tests.acceptance.harness import DEADLINE, Server, until
-from tests.acceptance.test_source_examples import curl
 from tests.tasks.sites import WebSite, answer, links
 from tests.web.upload_kinds import __file__ as kinds
 

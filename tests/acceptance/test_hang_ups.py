@@ -1,4 +1,5 @@
-"""Clients that go away right after they have asked: a row that was made is run, whoever is left to hear of it."""
+"""Clients that go away right after they have asked: a row that was made is run, whoever is left to hear of it; what was
+done for them alone ends."""
 
 from __future__ import annotations
 
@@ -10,7 +11,12 @@ from functools import partial
 
 import pytest
 
+from tests.acceptance.conftest import MakeServer
+from tests.acceptance.documents import start_patient
+from tests.acceptance.followers import open_stream
 from tests.acceptance.harness import DEADLINE, Server, until
+from tests.places import Places
+from tests.upstream import silent
 
 HANG_UPS = 300
 
@@ -61,3 +67,23 @@ def test_a_client_that_hangs_up_while_it_waits_for_the_result_changes_nothing(se
 
 def _has_made(server: Server, tasks: int) -> bool:
     return server.rows("SELECT count(*) FROM tasks") == [(tasks,)]
+
+
+def test_who_hangs_up_ends_what_was_done_for_him(make_server: MakeServer) -> None:
+    with Places(dict.fromkeys(("/users/1", "/users/1/posts", "/users/1/comments"), silent)) as upstream:
+        server = start_patient(make_server(profile_url=upstream.base), pause=3600)
+        asking = open_stream(server.port, "/users/1/profile")
+        until(lambda: upstream.open == 3, "the three calls")
+        asking.close()
+        until(lambda: upstream.open == 0, "the end of the calls")
+    streams = [open_stream(server.port, path) for path in ("/stream", "/export/users.csv") * 20]
+    until(lambda: _open_streams(server) >= 20, "the streams")
+    for one in streams:
+        one.close()
+    until(lambda: _open_streams(server) == 0, "the end of the streams")
+    assert "Traceback" not in server.stderr + server.log
+
+
+def _open_streams(server: Server) -> int:
+    text = server.client.get("/metrics").text
+    return int(float(text.partition("\nquart_app_streams ")[2].split()[0]))
