@@ -1,4 +1,5 @@
-"""/docs in a real browser: Swagger UI shows the document, runs an operation, and asks nobody but this server."""
+"""/ and /docs in a real browser: a page leads to Swagger UI, which shows the document, runs an operation, and asks
+nobody but this server."""
 
 from __future__ import annotations
 
@@ -37,10 +38,13 @@ def visit() -> Iterator[Visit]:
         browser.close()
 
 
-def test_the_page_shows_every_operation_runs_one_and_asks_nobody_else(server: Server, visit: Visit) -> None:
+def test_the_first_page_leads_to_one_that_shows_every_operation_runs_one_and_asks_nobody_else(
+    server: Server, visit: Visit
+) -> None:
     server.start().wait_ready()
     page = visit.page
-    page.goto(f"{server.url}/docs")
+    page.goto(server.url)
+    page.get_by_role("link", name="Read and try the API").click()
     paths = server.client.get("/openapi.json").json()["paths"]
     operations = page.locator(".opblock")
     operations.first.wait_for()

@@ -1,4 +1,4 @@
-"""Uploads, photos and crawls on a real server, through kill -9."""
+"""Uploads and crawls on a real server, through kill -9."""
 
 from __future__ import annotations
 
@@ -71,20 +71,6 @@ def test_an_upload_by_curl_outlives_a_kill(files: Server, tmp_path: Path) -> Non
         result = files.ended(files.post(kind, {"file": made["upload_id"]}))["result"]
         assert sha256 in result
     assert [path.read_bytes() for path in uploads(files)] == [document.read_bytes()]
-
-
-def test_a_photo_by_curl_is_looked_at_after_a_kill(make_server: MakeServer) -> None:
-    pytest.importorskip("cv2", reason="OPENCV IS NOT INSTALLED: requirements-dev.txt has it")
-    skimage = pytest.importorskip("skimage", reason="SCIKIT-IMAGE IS NOT INSTALLED: requirements-dev.txt has it")
-    server = make_server().start().wait_ready()
-    photo = Path(skimage.__file__).parent / "data" / "astronaut.png"
-    made = curl(server, "-F", f"photo=@{photo}", "http://localhost:8000/tasks/detect-faces?timeout=120")
-    assert (made["status"], made["message"]) == ("pending", "Task created")
-    server.kill9()
-
-    server.start().wait_ready()
-    task = server.ended(made["task_id"], 120)
-    assert (task["status"], task["result"]["count"]) == ("completed", 1)
 
 
 def test_an_upload_that_a_kill_cuts_off_is_gone_after_the_start(files: Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 
@@ -27,6 +28,42 @@ async def test_the_root_lists_the_endpoints(site: Site) -> None:
     assert document["message"]
     assert {"/", "/hello", "/status"} <= set(document["endpoints"])
     assert document["worker_info"]["pid"] == os.getpid()
+
+
+async def test_the_endpoints_are_all_examples_there_are_and_nothing_else(site: Site) -> None:
+    listed = {re.sub("<(.*?)>", r"{\1}", path) for path in (await site.get("/")).json["endpoints"]}
+    paths = (await site.get("/openapi.json")).json["paths"]
+    assert {path for path, methods in paths.items() if methods.get("get", {}).get("tags") == ["Examples"]} <= listed
+    assert listed <= paths.keys() | {"/tasks/{kind}"}
+
+
+@pytest.mark.parametrize(
+    ("accept", "media"),
+    [
+        (None, "application/json"),
+        ("*/*", "application/json"),
+        ("application/json, text/html", "application/json"),
+        ("image/png", "application/json"),
+        ("\xff;q=x", "application/json"),
+        ("text/html", "text/html; charset=utf-8"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html; charset=utf-8"),
+    ],
+)
+async def test_the_root_is_a_page_for_who_asks_for_one(site: Site, accept: str | None, media: str) -> None:
+    answer = await site.get("/", {"Accept": accept} if accept else {})
+    assert (answer.status, answer.headers["Content-Type"]) == (200, media)
+    assert answer.headers["Vary"] == "Accept"
+    assert await site.total() == 1
+
+
+async def test_the_page_links_to_its_audit_and_to_whatever_can_be_opened(site: Site) -> None:
+    page = (await site.get("/", {"Accept": "text/html"})).body.decode()
+    links = re.findall('href="([^"]*)"', page)
+    (audit,) = [link for link in links if re.fullmatch("tasks/[0-9a-f-]{36}", link)]
+    assert (await site.ended(audit.removeprefix("tasks/")))["kind"] == "request-audit"
+    assert {"docs", "./status", "./users", "./stream"} <= set(links)
+    for link in links:
+        assert (await site.request("HEAD", f"/{link.removeprefix('./')}")).status == 200, link
 
 
 @pytest.mark.parametrize("path", ["/", "/hello"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from html import escape
+from typing import Any, Final
 
 from quart import Blueprint, Response
 
@@ -13,20 +14,57 @@ from quart_app.web.door import Door, this_request
 from quart_app.web.guard import may_start_work
 from quart_app.web.health import worker_info
 
-ENDPOINTS = {
+WELCOME: Final = "Welcome to quart_app, a durable task service"
+ENDPOINTS: Final = {
     "/": "this page (starts an audit task)",
     "/hello": "a greeting (starts an audit task)",
     "/status": "what the server is doing",
-    "/start/<x>/<y>": "start adding two integers",
-    "/status/<task_id>": "how a task is doing",
-    "/cat_async_limited/<n>": "n cat facts, never faster than their source allows",
-    "/api/data": "so many calls an hour for each X-User-ID",
-    "/tasks/<kind>": "POST args to start a task",
-    "/uploads": "POST a file for a task",
-    "/tasks/<task_id>": "the task",
-    "/kinds": "what can be started",
     "/docs": "this API, to read and to try",
+    "/openapi.json": "the same for programs",
+    "/kinds": "what can be started, and with which args",
+    "/tasks": "the newest tasks",
+    "/tasks/<kind>": "POST args to start a task: add, send-email, send-bulk-email, generate-report, crawl and more",
+    "/tasks/<task_id>": "the task",
+    "/start/<x>/<y>": "start adding two integers",
+    "/status/<task_id>": "how a task is doing, in short",
+    "/cat/<n>": "n cat facts, asked for one by one",
+    "/cat_async/<n>": "n cat facts at once, fewer when their source refuses some",
+    "/cat_async_limited/<n>": "n cat facts, never faster than their source allows",
+    "/users": "a hundred users",
+    "/users/<user_id>": "one of them",
+    "/users/<user_id>/profile": "with posts and comments from another service",
+    "/stream": "a hundred numbers as Server-Sent Events",
+    "/export/users.csv": "a table that is sent while it is made",
+    "/chat": "who talks, and where (a WebSocket)",
+    "/api/data": "so many calls an hour for each X-User-ID",
+    "/schedules": "what starts by itself",
+    "/uploads": "POST a file for a task",
+    "/tasks/detect-faces": "POST a photo",
+    "/reports/<report>": "a file that a task made",
     "/health": "is it alive",
+}
+PAGE: Final = """<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <meta name="color-scheme" content="light dark">
+    <title>quart_app</title>
+    <link rel="icon" type="image/png" href="docs/favicon-32x32.png">
+  </head>
+  <body>
+    <h1>{message}</h1>
+    <p><a href="docs">Read and try the API</a></p>
+    <p>{note}</p>
+    <ul>
+{items}
+    </ul>
+  </body>
+</html>
+"""
+PAGE_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
 }
 
 
@@ -41,12 +79,20 @@ class VisitViews:
         return made
 
     async def root(self) -> Response:
-        return await self._visit({"message": "Welcome to quart_app, a durable task service", "endpoints": ENDPOINTS})
+        """JSON, or a page for who would rather have one, as browsers say."""
+        document = await self._visit({"message": WELCOME, "endpoints": ENDPOINTS})
+        media = this_request().accept_mimetypes.best_match(("application/json", "text/html"))
+        response = render.answer(document)
+        if media == "text/html":
+            response = Response(_page(document), headers=PAGE_HEADERS, content_type="text/html; charset=utf-8")
+        response.headers["Vary"] = "Accept"
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
     async def hello(self) -> Response:
-        return await self._visit({"message": "Hello, World!", "status": "success"})
+        return render.answer(await self._visit({"message": "Hello, World!", "status": "success"}))
 
-    async def _visit(self, document: dict[str, Any]) -> Response:
+    async def _visit(self, document: dict[str, Any]) -> dict[str, Any]:
         request = this_request()
         if may_start_work(request) and "write" in caller(request).scopes:
             args = {
@@ -64,7 +110,23 @@ class VisitViews:
             }
         else:
             document |= {"request_uuid": None, "note": "nothing was started for this request"}
-        return render.answer({**document, "worker_info": worker_info()})
+        return {**document, "worker_info": worker_info()}
+
+
+def _page(document: dict[str, Any]) -> str:
+    """Its links are relative, as those of /docs are: a proxy may have put all of this below another path."""
+    note = escape(document["note"])
+    if document["request_uuid"] is not None:
+        note += f' (<a href="tasks/{document["request_uuid"]}">{document["request_uuid"]}</a>)'
+    items = "\n".join(f"      <li>{_link(path)}: {escape(text)}</li>" for path, text in ENDPOINTS.items())
+    return PAGE.format(message=escape(WELCOME), note=note, items=items)
+
+
+def _link(path: str) -> str:
+    """To what can be opened as it stands here; the rest needs a value, a header or a POST."""
+    shown = f"<code>{escape(path)}</code>"
+    opens = "<" not in path and path not in ("/uploads", "/api/data", "/tasks/detect-faces")
+    return f'<a href=".{path}">{shown}</a>' if opens else shown
 
 
 def _text(value: str | None) -> str | None:

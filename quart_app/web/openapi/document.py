@@ -236,6 +236,8 @@ def _answer(answer: Answer, schemas: _Schemas) -> Json:
         described["headers"] = {name: _header(name, name in answer.always) for name in names}
     if answer.shape is not None:
         described["content"] = {answer.media: {"schema": schemas.of(answer.shape)}}
+    if answer.page:
+        described["content"]["text/html"] = {"schema": texts.TEXT}
     return described
 
 

@@ -23,13 +23,15 @@ WITH_BODY: Final = (408, 413, 415)
 
 
 class Answer(NamedTuple):
-    """`shape` is what the body holds: a type, a JSON Schema, or None for no body. `always`: headers it always has."""
+    """`shape` is what the body holds: a type, a JSON Schema, or None for no body. `page`: whether who asks for one gets
+    a page of the same. `always`: headers it always has."""
 
     text: str
     shape: type | dict[str, Any] | None = None
     media: str = JSON
     always: tuple[str, ...] = ()
     sometimes: tuple[str, ...] = ()
+    page: bool = False
 
 
 class Operation(NamedTuple):
@@ -235,7 +237,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "visits.root": Operation(
         "Examples",
         "A greeting; starts a `request-audit` task",
-        {200: Answer("What there is", shapes.Visit)},
+        {200: Answer("What there is", shapes.Visit, page=True)},
     ),
     "visits.hello": Operation(
         "Examples", "A greeting; starts a `request-audit` task", {200: Answer("The greeting", shapes.Visit)}
