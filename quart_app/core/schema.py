@@ -32,12 +32,26 @@ def portable(schema: Any) -> Any:
 
 def choices(args_type: type[msgspec.Struct], pointer: str) -> list[Any]:
     """The values of the enumeration at a place in the args, by its JSON Pointer; none when there is none."""
+    return [value for node in _at(args_type, pointer) for value in node.get("enum", ())]
+
+
+def wanted(args_type: type[msgspec.Struct], pointer: str) -> str:
+    """What the text at that place is, with an example, as its `Meta` says it to people; empty when it says nothing."""
+    for node in _at(args_type, pointer):
+        if "pattern" in node and "description" in node:
+            example = f", for example {node['examples'][0]}" if node.get("examples") else ""
+            return f"{node['description']}{example}"
+    return ""
+
+
+def _at(args_type: type[msgspec.Struct], pointer: str) -> list[dict[str, Any]]:
+    """The schemas of what is at a place in the args."""
     schema, definitions = args_schema(args_type, "{name}")
     nodes = _meant([schema], definitions)
     for part in pointer.split("/")[1:]:
         below = [child for node in nodes for child in (node.get("properties", {}).get(part), node.get("items"))]
         nodes = _meant([child for child in below if child], definitions)
-    return [value for node in nodes for value in node.get("enum", ())]
+    return nodes
 
 
 def _meant(nodes: list[dict[str, Any]], definitions: dict[str, Any]) -> list[dict[str, Any]]:

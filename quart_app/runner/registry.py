@@ -21,7 +21,7 @@ from quart_app.core import marks, pointers
 from quart_app.core.errors import ConfigError, InvalidArgs
 from quart_app.core.retry import Backoff, Errors
 from quart_app.core.schedule import Schedule
-from quart_app.core.schema import args_schema, choices
+from quart_app.core.schema import args_schema, choices, wanted
 from quart_app.core.task import DEFAULT_QUEUE, KIND_PATTERN
 
 Executor = Literal["async", "thread", "process"]
@@ -120,6 +120,8 @@ class TaskKind(Generic[P, R]):
             pointer, detail = pointers.explain(str(error))
             if detail.startswith("Invalid enum value"):
                 detail += f"; one of {', '.join(map(str, choices(self.args_type, pointer)))}"
+            elif "matching regex" in detail and (text := wanted(self.args_type, pointer)):
+                detail = f"expected: {text}"
             raise InvalidArgs([(pointer, detail)]) from None
         except RecursionError:
             raise InvalidArgs([("", "nested too deeply")]) from None

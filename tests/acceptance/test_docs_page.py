@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import readme
 from tests.acceptance.harness import DEADLINE, Server
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="PLAYWRIGHT IS NOT INSTALLED: requirements-dev.txt has it")
@@ -56,4 +57,14 @@ def test_the_first_page_leads_to_one_that_shows_every_operation_runs_one_and_ask
     kinds.locator(".live-responses-table .response-col_status", has_text="200").wait_for()
     assert f"{server.url}/kinds/add" in visit.asked
     assert [url for url in visit.asked if not url.startswith((f"{server.url}/", "data:"))] == []
+    assert visit.wrong == []
+
+
+def test_somebody_talks_in_the_chat_as_the_readme_shows(server: Server, visit: Visit) -> None:
+    (lines,) = [block.text for block in readme.blocks() if block.language == "js"]
+    server.start().wait_ready()
+    page = visit.page
+    page.goto(f"{server.url}/docs")
+    with page.expect_console_message(lambda message: message.text == "Message: Hello"):
+        page.evaluate(f"() => {{ {lines} }}")
     assert visit.wrong == []

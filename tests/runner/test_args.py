@@ -144,6 +144,31 @@ async def test_args_that_do_not_fit_are_refused_with_the_place_and_make_no_row(
     assert engine.sql("SELECT count(*) FROM tasks") == [(0,)]
 
 
+@task("patterned")
+async def patterned(
+    plate: Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}$", description="Two letters", examples=["AB"])] = "AB",
+    others: list[Annotated[str, msgspec.Meta(pattern="^[0-9]+$", description="A number")]] | None = None,
+    bare: Annotated[str, msgspec.Meta(pattern="^[a-z]$")] = "a",
+) -> None:
+    return None
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        ({"plate": "abc"}, ("/plate", "expected: Two letters, for example AB")),
+        ({"others": ["1", "x"]}, ("/others/1", "expected: A number")),
+        ({"bare": "A"}, ("/bare", "Expected `str` matching regex '^[a-z]$'")),
+    ],
+)
+def test_a_text_that_does_not_match_is_told_what_is_wanted_in_words_where_there_are_any(
+    args: Any, error: tuple[str, str]
+) -> None:
+    with pytest.raises(InvalidArgs) as refused:
+        patterned.parse(args)
+    assert refused.value.errors == (error,)
+
+
 @pytest.mark.parametrize("args", [[], [1], "text", 5, None, True])
 def test_args_must_be_an_object(args: Any) -> None:
     with pytest.raises(InvalidArgs, match="object"):
