@@ -122,6 +122,15 @@ async def test_an_operation_knows_the_args_and_the_defaults_of_its_kind(site: Si
     assert found["paths"]["/tasks/anything"]["post"]["requestBody"]["required"] is False
 
 
+async def test_a_file_is_the_one_part_of_a_form(site: Site) -> None:
+    paths = (await document(site))["paths"]
+    for path, part in (("/uploads", "file"), ("/tasks/detect-faces", "photo")):
+        form = paths[path]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+        assert (list(form["properties"]), form["required"]) == ([part], [part])
+    assert "application/json" in paths["/tasks/detect-faces"]["post"]["requestBody"]["content"]
+    assert "501" in paths["/tasks/detect-faces"]["post"]["responses"]
+
+
 async def test_an_entry_of_a_batch_has_the_fields_that_the_server_reads(site: Site) -> None:
     found = await document(site)
     for variant in found["components"]["schemas"]["NewTask"]["oneOf"]:

@@ -48,10 +48,11 @@ Every error is a problem document (RFC 9457). Every GET has its HEAD.
 
 def build(rules: Iterable[Rule], kinds: Iterable[TaskKind[..., Any]], prefix: str) -> Json:
     """`rules` of the app: those of other blueprints are not ours to describe. `prefix` is the mount, "" or "/x"."""
+    routes = list(_routes(rules, prefix))
     schemas = _Schemas()
     described = [schemas.kind(kind) for kind in sorted(kinds, key=lambda kind: kind.name)]
     paths: dict[str, Json] = {}
-    for path, method, endpoint in _routes(rules, prefix):
+    for path, method, endpoint in routes:
         if endpoint == _CREATE:
             for one in described:
                 paths.setdefault(path.replace("{kind}", one.kind.name), {})[method] = _create(one, schemas)
@@ -60,7 +61,7 @@ def build(rules: Iterable[Rule], kinds: Iterable[TaskKind[..., Any]], prefix: st
             if endpoint == "tasks.create_many":
                 operation["requestBody"] = _batch(described, schemas)
             paths.setdefault(path, {})[method] = operation
-    for path, _, endpoint in _routes(rules, prefix):
+    for path, _, endpoint in routes:
         if endpoint in operations.FORMS:
             _take_form(paths[path]["post"], operations.FORMS[endpoint])
     return {
