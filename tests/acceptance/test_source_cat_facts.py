@@ -9,6 +9,7 @@ import pytest
 
 from tests.acceptance.conftest import MakeServer
 from tests.acceptance.documents import answer, curl
+from tests.acceptance.harness import until
 from tests.upstream import Upstream
 
 CATS = "http://127.0.0.1:5000"
@@ -23,6 +24,7 @@ def test_the_three_ways_to_ask_meet_a_limit_as_documented_over_a_kill(make_serve
         assert len(set(facts)) == 3
         assert all(isinstance(fact, str) for fact in facts)
         assert len(curl(server, f"{CATS}/cat_async/9")) == LIMIT - 3, "what the limit refuses is left out"
+        until(lambda: server.log.count("cat fact from") == upstream.asked, "a line for each call")
         server.kill9()
 
         server.start().wait_ready()
