@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin
 import msgspec
 from dotenv import dotenv_values
 
-from quart_app.core import keys
+from quart_app.core import keys, mail
 from quart_app.core.errors import ConfigError
 from quart_app.core.limits import MAX_CALLS, MAX_SECONDS
 
@@ -55,8 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
     key: str = ""
     allow_private_targets: Flag = 0
-    smtp_url: Annotated[str, msgspec.Meta(pattern=r"^(smtps?://\S+)?\Z")] = ""
-    mail_from: Annotated[str, msgspec.Meta(pattern=r"^[^\s@]+@[^\s@]+\Z")] = "quart-app@localhost"
+    smtp_url: str = ""
+    mail_from: str = "quart-app@localhost"
     profile_url: BaseUrl = "https://api.example.com"
     simulated_steps: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(,[0-9]+(\.[0-9]+)?)*\Z")] = "5,3"
     simulated_error_rate: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
@@ -180,6 +180,15 @@ def _check(settings: Settings) -> None:
         keys.parse(settings.api_keys)
     except ValueError as error:
         raise ConfigError(f"{PREFIX}API_KEYS: {error}") from None
+    try:
+        mail.on_the_wire(settings.mail_from)
+    except ValueError as error:
+        raise ConfigError(f"{PREFIX}MAIL_FROM: {error} (it is {settings.mail_from[:80]!r})") from None
+    try:
+        if settings.smtp_url:
+            mail.mail_server(settings.smtp_url)
+    except ValueError as error:
+        raise ConfigError(f"{PREFIX}SMTP_URL: {error}") from None
     for origin in settings.origins:
         if not _ORIGIN.fullmatch(origin):
             example = "https://app.example.com, in lower case, without a path"

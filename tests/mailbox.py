@@ -16,10 +16,13 @@ PASSWORD = b"p@ss:word"
 
 
 class Mailbox:
-    """Keeps what it was sent. Each answer in `rcpt` and `data` is given once, to whoever comes; those in `replies` are
-    given to one address each time. Then everything is accepted."""
+    """Keeps what it was sent. Each answer in `mail`, `rcpt` and `data` is given once, to whoever comes; those in
+    `replies` are given to one address each time. Then everything is accepted. "hang up" and "silence" are answers too:
+    to `data`, when the mail was taken."""
 
-    def __init__(self) -> None:
+    def __init__(self, utf8: bool = False) -> None:
+        self.utf8 = utf8
+        self.mail: list[str] = []
         self.rcpt: list[str] = []
         self.data: list[str] = []
         self.replies: dict[str, list[str]] = {}
@@ -34,24 +37,34 @@ class Mailbox:
     def addressees(self) -> list[str]:
         return [mail.rcpt_tos[0] for mail in self.mails]
 
+    async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
+        if self.mail:
+            return await self.answer(server, self.mail.pop(0))
+        envelope.mail_from = address
+        return "250 OK"
+
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
         self.tries += 1
         self.sessions.add(id(server))
         replies = self.replies.get(address) or self.rcpt
         if replies:
-            reply = replies.pop(0)
-            if reply == "hang up":
-                server.transport.close()
-            return reply
+            return await self.answer(server, replies.pop(0))
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
-        if self.data:
-            return self.data.pop(0)
-        self.mails.append(envelope)
-        self.encrypted.append(session.ssl is not None or server.transport.get_extra_info("sslcontext") is not None)
-        return "250 OK"
+        reply = self.data.pop(0) if self.data else "250 OK"
+        if not reply[0].isdigit() or reply.startswith("250"):
+            self.mails.append(envelope)
+            self.encrypted.append(session.ssl is not None or server.transport.get_extra_info("sslcontext") is not None)
+        return await self.answer(server, reply)
+
+    async def answer(self, server: Any, reply: str) -> str:
+        if reply == "hang up":
+            server.transport.close()
+        if reply == "silence":
+            await asyncio.get_running_loop().create_future()  # until the client leaves
+        return reply
 
     def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> Any:
         self.login = (data.login, data.password)
@@ -71,6 +84,7 @@ class Mailbox:
                 authenticator=self.authenticate,
                 auth_require_tls=False,
                 tls_context=starttls,
+                enable_SMTPUTF8=self.utf8,
             )
             self.kept.append(made)  # so that no two sessions have one id
             return made

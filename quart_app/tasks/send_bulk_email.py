@@ -12,7 +12,8 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from quart_app.runner import NonRetryable, TaskContext, task
-from quart_app.tasks.mail import Address, Delayed, Line, Mailer, Refused
+from quart_app.tasks.mail import Delayed, Mailer, Refused, Rejected
+from quart_app.tasks.mail_text import Address, Line
 
 MAX_RECIPIENTS: Final = 1000
 
@@ -41,15 +42,15 @@ async def send_bulk_email(ctx: TaskContext, recipients: Recipients, subject: Lin
     if delayed is not None and ctx.attempt < ctx.max_attempts:
         raise delayed
     if len(failed) == len(wanted):
-        raise NonRetryable(f"nobody of {len(wanted)} got it; the first: {failed[0]}")
+        to, *why = (str(part) for part in failed[0].values() if part is not None)
+        raise NonRetryable(f"nobody of {len(wanted)} got it; {to}: {' '.join(why)}")
     return {"sent": len(wanted) - len(failed), "failed": failed}
 
 
 async def _send(mailer: Mailer, task_id: str, to: str, subject: str, body: str) -> dict[str, Any] | None:
-    """None when it was sent; the server's word when it refuses this recipient for good."""
-    await mailer.open()
+    """None when it was sent; why not, when this recipient will never get it."""
     try:
         await mailer.send(f"{task_id}.{hashlib.sha256(to.encode()).hexdigest()[:12]}", to, subject, body)
-    except Refused as error:
+    except Rejected as error:
         return {"code": error.code, "message": error.said}
     return None

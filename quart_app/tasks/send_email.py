@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from quart_app.runner import TaskContext, task
-from quart_app.tasks.mail import Address, Line, Mailer
+from quart_app.tasks.mail import Mailer
+from quart_app.tasks.mail_text import Address, Line
 
 
-@task("send-email", max_attempts=5, backoff=(2, 4, 300), timeout=120)
+@task("send-email", max_attempts=5, backoff=(2, 4, 300), timeout=900)
 async def send_email(ctx: TaskContext, to: Address, subject: Line, body: str) -> dict[str, Any]:
     """Send one mail over SMTP, or write it into the outbox when no server is set."""
     async with Mailer(ctx) as mailer:

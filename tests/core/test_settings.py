@@ -260,6 +260,12 @@ def test_a_bad_line_of_a_dotenv_file_is_refused_like_the_environment(tmp_path: P
         settings.load({}, dotenv=str(path))
 
 
+@pytest.mark.parametrize("address", ["robot", "Robot <robot@mail.example>", "a@b,c@d", "a@b..c", "a@☃.example"])
+def test_the_sender_of_mails_is_one_address(address: str) -> None:
+    with pytest.raises(ConfigError, match="QUART_APP_MAIL_FROM: no "):
+        load(MAIL_FROM=address)
+
+
 def test_a_dotenv_file_that_is_not_text_is_a_configuration_error(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_bytes(b"QUART_APP_BIND=\xff\xfe\n")
@@ -297,6 +303,7 @@ def test_a_setting_that_sounds_like_a_secret_is_one() -> None:
         ("API_KEYS", f"ann:{'opensesame' * 2},bob:{'opensesame' * 2}"),
         ("SMTP_URL", "opensesame"),
         ("SMTP_URL", "imap://u:opensesame@mail"),
+        ("SMTP_URL", "smtp://u:opensesame@mail:port"),
     ],
 )
 def test_no_error_repeats_a_secret(name: str, text: str) -> None:

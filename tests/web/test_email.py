@@ -79,6 +79,33 @@ def plain(text: str) -> str:
     return text.replace("\r\n", "\n").rstrip("\n")
 
 
+@pytest.mark.parametrize("word", ["=?utf-8?q?=0D=0ABcc:_victim@example.com?=", "=?utf-8?b?DQpCY2M6IHhAeS56DQoNCnk=?="])
+async def test_what_looks_like_an_encoded_word_is_a_text_like_any_other(site: Site, word: str) -> None:
+    """Decoded, these hold line ends and a header of their own."""
+    task = await site.run("send-email", {**MAIL, "subject": f"Hi {word}"})
+    assert task["result"]["subject"] == f"Hi {word}"
+    (mail,) = outbox(site).values()
+    assert (mail["Subject"], mail["Bcc"]) == (f"Hi {word}", None)
+    assert mail.get_content().strip() == "This is a test email"
+
+
+@pytest.mark.parametrize(
+    ("to", "wire"),
+    [("jörg@example.com", "jörg@example.com"), ("jo@bücher.example", "jo@xn--bcher-kva.example")],
+)
+async def test_an_address_of_any_script_is_an_address(site: Site, to: str, wire: str) -> None:
+    task = await site.run("send-email", {**MAIL, "to": to})
+    assert (task["status"], task["result"]["sent_to"]) == ("completed", to)
+    (file,) = (site.settings.data_path / "outbox").iterdir()
+    assert f"To: {wire}\r\n".encode() in file.read_bytes()
+
+
+async def test_a_domain_that_nobody_can_have_fails_the_task_at_once(site: Site) -> None:
+    task = await site.run("send-email", {**MAIL, "to": "jo@☃.example"})
+    assert (task["status"], task["attempt"], task["error"]["retryable"]) == ("failed", 1, False)
+    assert task["error"]["message"].startswith("no domain name: ")
+
+
 INJECTION = "\r\nBcc: victim@example.com"
 
 
@@ -97,6 +124,11 @@ INJECTION = "\r\nBcc: victim@example.com"
         ("to", "user"),
         ("to", "user@"),
         ("to", "user@-"),
+        ("to", "user@example..com"),
+        ("to", ".user@example.com"),
+        ("to", "user\u2028@example.com"),
+        ("to", "user@example.com\u202e"),
+        ("to", "é" * 100_000 + "!"),
         ("to", ""),
         ("to", "a" * 65 + "@example.com"),
         ("to", "a@" + "b" * 260),
