@@ -77,7 +77,8 @@ def _pdf(file: BinaryIO, report_type: ReportType, filters: Filters, found: Itera
     if figures.hours:
         names = [name for name, _ in figures.series.most_common(SERIES)]
         sheet.text(f"{'Errors' if report_type == 'errors' else 'Tasks'} per hour", 12)
-        sheet.bars(figures.stacks(names), [*names, OTHER])
+        stacks = figures.stacks(names)
+        sheet.bars(stacks, [*names, OTHER] if any(OTHER in stack for _, stack in stacks) else names)
     if durations := figures.percentiles():
         sheet.text("How long they took", 12)
         sheet.table({"kind": 3, "ended": 1, "p50_seconds": 1, "p90_seconds": 1, "p99_seconds": 1}, durations)

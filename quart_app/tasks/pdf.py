@@ -70,7 +70,7 @@ class Sheet:
         self._need(height + 2 * ROW)
         highest = max([sum(stack.values()) for _, stack in stacks], default=0) or 1
         bottom, top = self._y - height, self._y
-        step = (INNER - legend - 40) / max(len(stacks), 1)
+        step = min((INNER - legend - 40) / max(len(stacks), 1), 80)
         self._y = top
         self._draw(MARGIN, str(highest), 36, SMALL, move=False)
         for number, (label, stack) in enumerate(stacks):

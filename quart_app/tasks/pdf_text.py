@@ -2,7 +2,8 @@
 
 The PDF's own fonts know Latin-1 alone. So the Noto fonts of the package manimgx-fonts are embedded, as far as they are
 used; Chinese, Japanese and Korean are left to the reader's own fonts, as PDF provides for (ISO 32000-1, 9.7.5.2).
-Letters stand in the order in which they are stored and are not joined: no shaping.
+What is written from right to left stands so (Unicode Annex 9), and Arabic letters are joined. Other scripts whose
+letters change beside each other, such as Devanagari, are shown letter by letter.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from reportlab.pdfbase.ttfonts import TTFont
 
 MAIN: Final = "NotoSans"
 MAX_TEXT: Final = 400  # characters of one text: more fit in no line, and may cost no time
+# Who writes these into a text decides how the text beside it is read.
+_OVERRIDES: Final = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 _MISSING: Final = "\ufffd"  # NotoSans has it
 _EAST_ASIAN: Final = (
     (("HANGUL",), "HYSMyeongJo-Medium"),
@@ -31,15 +34,44 @@ _EAST_ASIAN: Final = (
 
 def fitted(text: str, width: float, size: float) -> Iterator[tuple[str, str, float]]:
     """(font, part, width in points) of as much of the text as is no wider than `width`; "…" stands for the rest."""
-    drawn = [_drawn(char) for char in text[:MAX_TEXT]]
+    line = text[:MAX_TEXT].translate(_OVERRIDES)
+    right_to_left = not line.isascii() and any(unicodedata.bidirectional(char) in ("R", "AL") for char in line)
+    drawn = [_drawn(char) for char in (_joined(line) if right_to_left else line)]
     ends = list(itertools.accumulate(wide * size for _, _, wide in drawn))
     if ends and (ends[-1] > width or len(text) > MAX_TEXT):
         dots = _drawn("…")
         room = width - dots[2] * size
         drawn = [*drawn[: sum(end <= room for end in ends)], dots]
+    if right_to_left:
+        drawn = [_drawn(char) for char in _ordered("".join(char for _, char, _ in drawn))]
     for font, group in itertools.groupby(drawn, key=lambda one: one[0]):
         part = list(group)
         yield font, "".join(char for _, char, _ in part), sum(wide for _, _, wide in part) * size
+
+
+def _joined(line: str) -> str:
+    """Arabic letters in the form that their neighbours ask for. Imported here: few reports need it."""
+    import arabic_reshaper  # type: ignore[import-untyped]
+
+    return str(arabic_reshaper.reshape(line))
+
+
+def _ordered(line: str) -> str:
+    """From left to right, as it is seen."""
+    from bidi import get_display  # type: ignore[import-untyped]
+
+    chars, waiting = list(get_display(line)), list[int]()
+    for place, char in enumerate(chars):  # brackets that changed places are turned, which get_display leaves to us
+        if char not in "()[]{}":
+            continue
+        pair = f"{chars[waiting[-1]]}{char}" if waiting else ""
+        if pair in (")(", "][", "}{"):
+            chars[waiting[-1]], chars[place] = char, chars[waiting[-1]]
+        if pair in (")(", "][", "}{", "()", "[]", "{}"):
+            waiting.pop()
+        else:
+            waiting.append(place)
+    return "".join(chars)
 
 
 @functools.lru_cache(maxsize=20_000)

@@ -91,7 +91,8 @@ class Figures:
                     left -= buckets[bucket]
                     if left <= 0:
                         break
-                row[f"p{percent}_seconds"] = f"{math.exp(bucket / _FINENESS) / 1000:.3g}"
+                seconds = math.exp(bucket / _FINENESS) / 1000
+                row[f"p{percent}_seconds"] = f"{seconds:.3g}" if seconds < 100 else f"{seconds:.0f}"
             rows.append(row)
         return rows
 

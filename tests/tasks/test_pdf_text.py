@@ -17,10 +17,34 @@ def shown(text: str, width: float = 1e9) -> str:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "plain", "<b>&amp;</b>", "Grüße Ελλάδα Привет", "שלום नमस्ते ไทย 😀", "日本語 中文 한국어"]
+    "text", ["", "plain", "<b>&amp;</b>", "Grüße Ελλάδα Привет", "नमस्ते ไทย 😀", "日本語 中文 한국어"]
 )
 def test_every_script_has_a_font(text: str) -> None:
     assert shown(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("שלום", "םולש"),
+        ("error: שלום!", "error: םולש!"),
+        ("שלום (abc) 12", "12 (abc) םולש"),
+        ("שלום (עולם [x])", "([x] םלוע) םולש"),
+        ("f(x) שלום", "f(x) םולש"),
+        ("f(x שלום", "f(x םולש"),
+        ("سلام", "\ufee1\ufefc\ufeb3"),
+        ("a\u202egpj.exe", "agpj.exe"),
+        ("a\u2067b\u2069c", "abc"),
+    ],
+)
+def test_what_is_written_from_right_to_left_is_shown_so_and_joined(text: str, seen: str) -> None:
+    assert shown(text) == seen
+
+
+def test_a_line_from_right_to_left_that_does_not_fit_loses_its_end() -> None:
+    line = shown("ש" + "ל" * 100, 80)
+    assert line.startswith("…ל")
+    assert line.endswith("לש")
 
 
 def test_what_no_font_has_is_shown_as_missing_and_control_characters_as_blanks() -> None:

@@ -26,6 +26,14 @@ def test_one_task_is_every_percentile() -> None:
     assert row["p50_seconds"] == row["p99_seconds"] == "0.001"
 
 
+def test_hours_are_whole_seconds_and_no_powers_of_ten() -> None:
+    figures = Figures()
+    figures.took("a", 5 * HOUR)
+    (row,) = figures.percentiles()
+    assert row["p50_seconds"].isdigit()
+    assert abs(int(row["p50_seconds"]) - 18_000) <= 180
+
+
 def test_the_chart_has_every_hour_between_the_first_and_the_last() -> None:
     figures = Figures()
     for hours, series in ((0, "a"), (0, "b"), (2, "a"), (2, "a"), (3, "c")):

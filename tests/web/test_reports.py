@@ -93,6 +93,7 @@ async def test_a_pdf_has_a_chart_the_times_and_the_table(site: Site) -> None:
         task["task_id"],
     ):
         assert part in said
+    assert "other" not in said, "there is none"
 
 
 async def test_a_pdf_shows_the_text_of_any_script_as_text(site: Site) -> None:
