@@ -5,13 +5,30 @@ from __future__ import annotations
 import csv
 import io
 import re
+import signal
 from pathlib import Path
+
+import pytest
 
 from tests.acceptance.conftest import MakeServer
 from tests.acceptance.harness import Server, until
 from tests.acceptance.test_many_rows import multiply
 
 ROWS = 100_000
+
+# The process kills itself at the rename that makes a file whole: BEFORE it, or when it is done.
+DEADLY = """
+import os, pathlib, runpy, signal, sys
+rename = pathlib.Path.rename
+def deadly(path, target):
+    if BEFORE:
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(path, target)
+    os.kill(os.getpid(), signal.SIGKILL)
+pathlib.Path.rename = deadly
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 ROOM = 64 * 1024  # KiB
 
 
@@ -69,3 +86,24 @@ def test_a_report_killed_in_the_middle_leaves_no_half_file_and_is_made_again(mak
     server.client.post(f"/tasks/{cancelled}/cancel")
     assert server.ended(cancelled)["status"] == "cancelled"
     until(lambda: len(files(server)) == 2, "the end of what it had written")
+
+
+@pytest.mark.parametrize("form", ["pdf", "csv"])
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_a_kill_at_the_end_of_a_report_leaves_a_whole_file_or_none_and_no_answer(
+    make_server: MakeServer, before: bool, form: str
+) -> None:
+    server = make_server().start(prefix=("-c", DEADLY.replace("BEFORE", str(before)))).wait_ready()
+    # Delayed, so that the answer is out before the process dies.
+    task_id = server.post("generate-report", {"report_type": "users", "format": form}, delay=1)
+    assert server.wait_exit() == -signal.SIGKILL
+    final, (left,) = f"users-{task_id}.{form}", files(server)
+    assert left.endswith(".tmp") if before else left == final
+    if not before and form == "csv":
+        assert (server.data / "reports" / left).read_bytes().count(b"\r\n") == 101
+
+    server.start().wait_ready()
+    task = server.ended(task_id)
+    assert (task["status"], task["result"]["rows"], task["crashes"]) == ("completed", 100, 0)
+    assert server.client.get(f"/reports/{final}").status_code == 200
+    until(lambda: files(server) == [final], "the end of what was left")

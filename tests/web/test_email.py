@@ -151,6 +151,17 @@ async def test_what_is_no_mail_is_422_at_its_place(site: Site, field: str, value
     assert await site.total() == 0
 
 
+async def test_what_is_no_address_is_refused_in_words(site: Site) -> None:
+    for kind, args, pointer in (
+        ("send-email", {**MAIL, "to": "user"}, "/to"),
+        ("send-bulk-email", {"recipients": ["a@b.example", "user"], "subject": "x", "body": "x"}, "/recipients/1"),
+    ):
+        document = assert_problem(await site.post(f"/tasks/{kind}", args), 422, pointer)
+        assert document["errors"][0]["detail"] == "expected: An e-mail address, for example ada@example.com"
+    document = assert_problem(await site.post("/tasks/send-email", {**MAIL, "subject": "a\nb"}), 422, "/subject")
+    assert document["errors"][0]["detail"] == "expected: One line, for example Your order"
+
+
 @pytest.mark.parametrize("missing", ["to", "subject", "body"])
 async def test_a_mail_needs_all_its_parts(site: Site, missing: str) -> None:
     parts = {name: value for name, value in MAIL.items() if name != missing}
