@@ -171,6 +171,19 @@ async def test_a_sender_who_is_refused_is_charged_to_no_recipient(serve: Serve) 
         assert (await site.ended(task["task_id"]))["result"] == {"sent": 2, "failed": []}
 
 
+async def test_after_nonsense_a_new_connection_is_made(serve: Serve) -> None:
+    """Nobody knows to what the next answer on the old one would belong."""
+    box = Mailbox()
+    box.rcpt = ["nonsense"]
+    async with box.serve() as address, serve(smtp_url=f"smtp://{address}") as site:
+        args = {"recipients": ["a@b.example", "c@d.example"], "subject": "x", "body": "x"}
+        task = await site.run("send-bulk-email", args, ONCE)
+    (failed,) = task["result"]["failed"]
+    assert (task["result"]["sent"], failed["to"], failed["code"]) == (1, "a@b.example", None)
+    assert failed["message"].startswith("Malformed SMTP response")
+    assert len(box.sessions) == 2
+
+
 async def test_a_server_that_breaks_off_again_and_again_is_asked_no_more_in_this_run(serve: Serve) -> None:
     box = Mailbox()
     box.rcpt = ["hang up"] * 100
