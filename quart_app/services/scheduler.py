@@ -20,6 +20,7 @@ log = logging.getLogger("quart_app.schedules")
 CHUNK: Final = 50
 LONG: Final = 3_600_000  # ms: the fires of a longer time are counted in a thread, which lets the event loop turn
 FULL_PAUSE: Final = 1000  # ms until a full queue is tried again
+END_PAUSE: Final = 100  # ms until another look at a task that was asked to end
 
 
 class Scheduler:
@@ -30,6 +31,7 @@ class Scheduler:
         self._store = store
         self._service = service
         self._alarm = Alarm()
+        self._ending = 0  # schedules whose last task was asked to end: they stay due, and no more than there are slots
         self.due_at = self._alarm.due_at
 
     async def run_once(self, now: int) -> float | None:
@@ -39,31 +41,36 @@ class Scheduler:
     async def _look(self, now: int) -> int | None:
         if not self._service.accepting:
             return now + FULL_PAUSE
-        due = await self._store.due_schedules(now, CHUNK)
+        limit = CHUNK + self._ending
+        due = await self._store.due_schedules(now, limit)
         turns = []
         for schedule, busy in due:
             turns.append((schedule, busy, await _decide(schedule, now, busy)))
         try:
-            await asyncio.gather(*(self._carry_out(*one, now) for one in turns))
+            done = await asyncio.gather(*(self._carry_out(*one, now) for one in turns))
         except QueueFull as error:
             # Nothing is refused: what is missed meanwhile is caught up with as the schedule says.
             log.warning("schedules wait: %s", error)
             return now + FULL_PAUSE
-        return now if len(due) == CHUNK else await self._store.next_fire()
+        self._ending = done.count(False)
+        if len(due) == limit:
+            return now
+        return now + END_PAUSE if self._ending else await self._store.next_fire()
 
-    async def _carry_out(self, schedule: Schedule, busy: bool, decided: Turn | Exception, now: int) -> None:
+    async def _carry_out(self, schedule: Schedule, busy: bool, decided: Turn | Exception, now: int) -> bool:
+        """False: not now, the last task is about to end."""
         if isinstance(decided, Exception):
             await self._give_up(schedule, None, decided)
-            return
+            return True
         try:
             fires = [(at, self._prepare(schedule, now)) for at in decided.fires]
         except (UnknownKind, InvalidArgs) as error:
             await self._give_up(schedule, decided.next_at, error)
-            return
+            return True
         if fires:
             await self._service.reserve(len(fires))
-            if busy and schedule.overlap == "cancel":
-                await self._cancel_last(schedule)
+            if busy and schedule.overlap == "cancel" and not await self._cancel_last(schedule):
+                return False
         answer = await self._store.fire(schedule, fires, decided.next_at)
         if answer == "known":
             # The clock stepped back and somebody planned the schedule anew: go on behind what has been fired.
@@ -72,17 +79,19 @@ class Scheduler:
             answer = await self._store.fire(schedule, fires, decided.next_at)
         if answer == "fired":
             _tell(schedule, decided, len(fires), busy)
+        return True
 
     def _prepare(self, schedule: Schedule, now: int) -> NewTask:
         options = EnqueueOptions(owner=schedule.owner, tags=(TAG + schedule.name,))
         return self._service.prepare(TaskRequest(schedule.kind, codec.loads(schedule.args), options), now)
 
-    async def _cancel_last(self, schedule: Schedule) -> None:
+    async def _cancel_last(self, schedule: Schedule) -> bool:
+        """Whether it has ended. One that runs ends within the grace of every cancel."""
         assert schedule.last_task_id is not None
         try:
-            await self._service.cancel(schedule.last_task_id)
+            return await self._service.cancel(schedule.last_task_id)
         except (TaskNotFound, WrongState):
-            pass  # it has ended meanwhile
+            return True  # meanwhile
 
     async def _give_up(self, schedule: Schedule, next_at: int | None, error: Exception) -> None:
         """This fire is lost, and the schedule says why."""

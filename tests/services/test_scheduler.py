@@ -4,74 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
 
 import pytest
 
 from quart_app.core.schedule import MAX_FIRES, Schedule
-from quart_app.runner import task
-from quart_app.runner.registry import Registry
-from quart_app.schedules import Schedules
-from quart_app.service import TaskService
 from quart_app.services import scheduler as module
 from quart_app.services.scheduler import Scheduler
-from quart_app.settings import Settings
 from quart_app.store.base import Store
-from quart_app.store.sql_schedules import SqlSchedules
 from quart_app.store.sqlite import Database
 from tests.clock import START, VirtualClock
-from tests.store.kit import Bells, Sql
-
-HOUR = 3600
-MINUTE = 60
-
-
-@task("tick")
-async def tick(n: int = 0) -> int:
-    return n
-
-
-class Plant:
-    """A scheduler with all that it needs; `restart` is a new process on the same tables."""
-
-    def __init__(self, store: Store, database: Database, clock: VirtualClock, **settings: Any) -> None:
-        self.store, self.clock = store, clock
-        self.schedules = SqlSchedules(database, Bells())
-        self.service = TaskService(store, Registry([tick]), clock, Settings(**settings))
-        self.door = Schedules(self.schedules, self.service, clock)
-        self.restart()
-
-    def restart(self) -> None:
-        self.scheduler = Scheduler(self.schedules, self.service)
-
-    async def add(self, name: str = "s", **fields: Any) -> Schedule:
-        made = await self.door.add(name, "", {"kind": "tick", **fields})
-        assert made.next_at is not None
-        self.scheduler.due_at(made.next_at)
-        return made
-
-    async def settle(self) -> float | None:
-        while (wait := await self.scheduler.run_once(self.clock.now())) == 0.0:
-            pass
-        return wait
-
-    async def tasks(self) -> int:
-        return sum(count.n for count in await self.store.counts())
-
-    async def finish(self) -> None:
-        """All tasks there are end."""
-        for claimed in await self.store.claim("default", 1000, self.clock.now()):
-            await self.store.complete(claimed.id, claimed.fence, "1", self.clock.now())
-
-
-@pytest.fixture
-def plant(store: Store, database: Database, clock: VirtualClock) -> Plant:
-    return Plant(store, database, clock)
-
-
-def fires(sql: Sql) -> list[int]:
-    """The fire times on record, in seconds since the start of the test."""
-    return [(at - START) // 1000 for (at,) in sql("SELECT fire_at FROM fires ORDER BY fire_at")]
+from tests.services.plant import HOUR, MINUTE, Plant, fires
+from tests.store.kit import Sql
 
 
 async def test_a_schedule_fires_when_its_time_comes_and_not_before(plant: Plant, clock: VirtualClock, sql: Sql) -> None:
@@ -192,17 +135,44 @@ async def test_cancel_ends_the_last_task_first(plant: Plant, clock: VirtualClock
     assert sql("SELECT status FROM tasks ORDER BY seq") == [("cancelled",), ("cancelled",), ("pending",)]
 
 
-async def test_a_running_task_is_asked_to_end(plant: Plant, clock: VirtualClock, sql: Sql) -> None:
-    asked: list[str] = []
-    plant.service.cancel_run = asked.append
+async def test_a_running_task_is_asked_to_end_and_the_next_one_is_made_when_it_has(
+    plant: Plant, clock: VirtualClock, sql: Sql
+) -> None:
+    asked: set[str] = set()
+    plant.service.cancel_run = asked.add
     await plant.add(every_ms=1000, overlap="cancel")
     clock.advance(1)
     await plant.settle()
     (running,) = await plant.store.claim("default", 1, clock.now())
+    for _ in range(3):
+        clock.advance(1)
+        assert await plant.settle() == module.END_PAUSE / 1000
+    assert (asked, fires(sql)) == ({running.id}, [1])
+    await plant.store.end_cancelled(running.id, running.fence, clock.now())
+    clock.advance(0.1)
+    await plant.settle()
+    assert fires(sql) == [1, 4], "one stands for all that were due meanwhile"
+
+
+async def test_those_who_wait_for_an_end_keep_no_others_from_their_fires(
+    plant: Plant, clock: VirtualClock, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", 2)
+    for number in range(4):
+        await plant.add(f"s{number}", every_ms=1000, overlap="cancel")
     clock.advance(1)
     await plant.settle()
-    assert asked == [running.id]
-    await plant.store.end_cancelled(running.id, running.fence, clock.now())
+    running = await plant.store.claim("default", 10, clock.now())
+    for number in range(4, 9):
+        await plant.add(f"s{number}", every_ms=1500)
+    clock.advance(1.5)
+    await plant.settle()
+    assert sql("SELECT count(*) FROM fires WHERE fire_at > ?", START + 1000) == [(5,)]
+    for one in running:
+        await plant.store.end_cancelled(one.id, one.fence, clock.now())
+    clock.advance(0.1)
+    await plant.settle()
+    assert sql("SELECT count(*) FROM fires WHERE fire_at > ?", START + 1000) == [(9,)]
 
 
 # --- what may be in the way
