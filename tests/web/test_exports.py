@@ -66,6 +66,7 @@ async def test_the_file_is_the_documents_and_safe_to_open(site: Site) -> None:
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert answer.headers["Content-Disposition"] == "attachment; filename=users.csv"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Connection"] == "close"
     assert open_streams(site) == 0
 
 

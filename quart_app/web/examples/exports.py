@@ -26,6 +26,7 @@ _CSV: Final = {
     "Content-Disposition": "attachment; filename=users.csv",
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
+    "Connection": "close",  # whoever does not read the rest is cut, and a next request would be cut with it
 }
 
 
