@@ -54,7 +54,7 @@ from quart_app.uploads import FOLDER, Uploads
 
 log = logging.getLogger("quart_app")
 
-QUARTERS: Final = ("audit", "cat-facts")  # visitors, tasks that wait for a limit: at most a quarter of the slots each
+QUARTERS: Final = ("audit", "cat-facts", "cat-facts-limited")  # visitors, calls of others: a quarter of the slots each
 
 
 class Runtime:

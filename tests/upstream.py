@@ -24,6 +24,7 @@ class Upstream:
         self.window = window
         self.behave = behave
         self.delay = 0.0  # seconds before an answer
+        self.says_when = True  # whether a 429 has a Retry-After
         self.given: list[float] = []  # when it gave a fact
         self.refused: list[float] = []  # when it answered 429
         self.asked = 0
@@ -76,7 +77,7 @@ class Upstream:
         if self.max_calls is not None and len(inside) >= self.max_calls:
             self.refused.append(now)
             after = inside[-self.max_calls] + self.window - now
-            await send(writer, 429, b"{}", f"Retry-After: {int(after) + 1}")
+            await send(writer, 429, b"{}", *([f"Retry-After: {int(after) + 1}"] if self.says_when else []))
             return
         self.given.append(now)
         fact = f"Fact {len(self.given)}: cats sleep."
@@ -92,6 +93,15 @@ async def send(writer: asyncio.StreamWriter, status: int, body: bytes, *fields: 
 def answering(status: int, body: bytes = b"{}", *fields: str) -> Behaviour:
     async def behave(upstream: Upstream, writer: asyncio.StreamWriter) -> None:
         await send(writer, status, body, *fields)
+
+    return behave
+
+
+def failing(times: int) -> Behaviour:
+    """500 for so many requests, then as it should be."""
+
+    async def behave(upstream: Upstream, writer: asyncio.StreamWriter) -> None:
+        await (send(writer, 500, b"{}") if upstream.asked <= times else upstream.answer(writer))
 
     return behave
 

@@ -12,6 +12,7 @@ MEDIA: Final = {
     "csv": "text/csv; charset=utf-8",
     "png": "image/png",
     "jpg": "image/jpeg",
+    "json": "application/json",
 }
 _UUID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 PATTERN: Final = rf"^[a-z]{{1,32}}-({_UUID})\.({'|'.join(MEDIA)})$"

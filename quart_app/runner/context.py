@@ -237,14 +237,15 @@ class TaskContext:
         for a name that is not open to tasks, TypeError for other parameters than it takes, StoreUnavailable."""
         return await self._doors.query(name, params, self._task.owner)
 
-    def limit(self, name: str, max_calls: int, window: float) -> AbstractAsyncContextManager[Permit]:
+    def limit(self, name: str, max_calls: int, window: float, wait: bool = True) -> AbstractAsyncContextManager[Permit]:
         """`async with` around one call to somebody who allows `max_calls` in any `window` seconds: it waits for its
         turn under this name, over all tasks and restarts, and keeps the task's slot meanwhile. It gives a Permit:
-        `await limit.hold(after)` keeps everybody away for as long as the other side asks (a Retry-After).
+        `await limit.hold(after)` keeps everybody away for as long as the other side asks (a Retry-After). With `wait`
+        False the call is made at once, whatever the limit says, and counted: others wait for longer.
 
         Raises ValueError for what is no limit, and when the name is in use with other numbers.
         """
-        return self._doors.limits.limit(name, max_calls, window)
+        return self._doors.limits.limit(name, max_calls, window, wait)
 
     # --- the runner's side
 
@@ -306,8 +307,8 @@ class BlockingTaskContext:
     def query(self, name: str, /, **params: object) -> list[dict[str, Any]]:
         return self._wait(self._context.query(name, **params))  # type: ignore[no-any-return]
 
-    def limit(self, name: str, max_calls: int, window: float) -> BlockingLimit:
-        return BlockingLimit(self._context, self._loop, name, max_calls, window)
+    def limit(self, name: str, max_calls: int, window: float, wait: bool = True) -> BlockingLimit:
+        return BlockingLimit(self._context, self._loop, name, max_calls, window, wait)
 
     def _wait(self, coroutine: Any) -> Any:
         future: Future[Any] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)

@@ -65,8 +65,9 @@ class _Ledger:
         self.changed = asyncio.Event()
 
     def expire(self, now: float) -> Iterator[int]:
-        """Drop what has left the window."""
-        while self.dates and self.dates[0] + self.limit.window <= now:
+        """Drop what has left the window, and of those that did not wait for room the ones that newer ones outlast."""
+        most = math.inf if self.asked is None else self.limit.max_calls
+        while self.dates and (self.dates[0] + self.limit.window <= now or len(self.dates) > most):
             self.dates.popleft()
             yield self.ids.popleft()
 
@@ -115,16 +116,17 @@ class OutboundLimits:
         self._settle()
 
     @contextlib.asynccontextmanager
-    async def limit(self, name: str, max_calls: int, window: float) -> AsyncIterator[Permit]:
+    async def limit(self, name: str, max_calls: int, window: float, wait: bool = True) -> AsyncIterator[Permit]:
         """Wait until one more call is within `max_calls` in any `window` (seconds); the block is the call, and its end
-        is the answer. Who comes first enters first. A cancel ends the wait and leaves nothing behind.
+        is the answer. Who comes first enters first. A cancel ends the wait and leaves nothing behind. With `wait`
+        False the call is counted, and made whatever the limit says.
 
         Raises ValueError for what is no limit, and when the name is in use with other numbers.
         """
         ledger = self._ledger(name, max_calls, window)
         ledger.users += 1
         try:
-            call = await self._enter(ledger)
+            call = await self._enter(ledger, wait)
             try:
                 yield Permit(self, ledger)
             finally:
@@ -152,10 +154,13 @@ class OutboundLimits:
         ledger.limit = Limit(max_calls, window * CLOCK_DRIFT)
         return ledger
 
-    async def _enter(self, ledger: _Ledger) -> int:
-        async with ledger.turn:
-            while (seconds := self._pause(ledger)) is None or seconds > 0:
-                await self._wait(ledger, seconds)
+    async def _enter(self, ledger: _Ledger, wait: bool) -> int:
+        if wait:
+            async with ledger.turn:
+                while (seconds := self._pause(ledger)) is None or seconds > 0:
+                    await self._wait(ledger, seconds)
+                ledger.in_flight += 1
+        else:
             ledger.in_flight += 1
         call = next(self._numbers)
         window_ms = math.ceil(ledger.limit.window * 1000)
@@ -194,6 +199,7 @@ class OutboundLimits:
         ledger.ids.append(call)
         ledger.changed.set()
         self._answered[call] = self._moment()
+        self._forgotten.extend(ledger.expire(ledger.dates[-1]))
         self._settle()
 
     async def _hold(self, ledger: _Ledger, after: float | str | None) -> None:
@@ -267,11 +273,17 @@ class BlockingLimit:
     """`with ctx.limit(…) as limit:` in a thread; a task that shall end stops waiting."""
 
     def __init__(
-        self, context: TaskContext, loop: asyncio.AbstractEventLoop, name: str, max_calls: int, window: float
+        self,
+        context: TaskContext,
+        loop: asyncio.AbstractEventLoop,
+        name: str,
+        max_calls: int,
+        window: float,
+        wait: bool,
     ) -> None:
         self._context = context
         self._loop = loop
-        self._entry = context.limit(name, max_calls, window)
+        self._entry = context.limit(name, max_calls, window, wait)
 
     def __enter__(self) -> BlockingLimit:
         permit = asyncio.run_coroutine_threadsafe(self._enter(), self._loop).result()

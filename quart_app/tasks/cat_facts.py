@@ -1,7 +1,8 @@
 """`cat-facts`, `cat-facts-async`, `cat-facts-limited`: n calls of an API that gives one fact a call and allows so many
 in a minute. One by one; all at once, without those that were refused; and all, never faster than is allowed.
 
-Each fact is a recorded step: what was answered before a crash is not asked for again.
+Each fact is a recorded step: what was answered before a crash is not asked for again. Each call is counted under one
+limit, so that the third knows what the first two have used up; they themselves do not wait for it.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Final
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 
+from quart_app.core import artifacts, codec
 from quart_app.runner import NonRetryable, TaskContext, task
 
 Amount = Annotated[int, msgspec.Meta(ge=0, le=10_000, description="How many facts", examples=[3])]
@@ -22,6 +25,8 @@ Amount = Annotated[int, msgspec.Meta(ge=0, le=10_000, description="How many fact
 AT_ONCE: Final = 20  # calls of one task
 SECONDS: Final = 10.0  # for one call, from connecting to the last byte
 MAX_ANSWER: Final = 64 * 1024  # bytes
+MAX_TOGETHER: Final = 16 * 1024 * 1024  # characters of all facts of a task
+PAUSES: Final = (1.0, 3.0)  # seconds before a call that failed is made again: one bad moment in an hour ends nothing
 # An answer that must be unpacked could be of any size.
 HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
@@ -49,27 +54,28 @@ class UpstreamLimit(UpstreamError):
 
 
 @task("cat-facts", queue="cat-facts", timeout=86_400)
-async def one_by_one(ctx: TaskContext, n: Amount) -> list[str]:
+async def one_by_one(ctx: TaskContext, n: Amount) -> Any:
     """Ask for n cat facts, one by one; an error of the upstream, its limit too, is the end."""
-    return await collect(ctx, n, ask, at_once=1)
+    return await collect(ctx, n, ask_at_once, at_once=1)
 
 
 @task("cat-facts-async", queue="cat-facts", timeout=86_400)
-async def all_at_once(ctx: TaskContext, n: Amount) -> list[str]:
+async def all_at_once(ctx: TaskContext, n: Amount) -> Any:
     """Ask for n cat facts at once; those that the upstream's limit refuses are left out."""
-    return await collect(ctx, n, ask_once, AT_ONCE)
+    return await collect(ctx, n, ask_or_leave_out, AT_ONCE)
 
 
-@task("cat-facts-limited", queue="cat-facts", timeout=86_400, max_attempts=3, backoff=(1, 2, 10))
-async def in_turn(ctx: TaskContext, n: Amount) -> list[str]:
+# A queue of its own: who waits for an hour must not keep the slots of those who do not wait.
+@task("cat-facts-limited", queue="cat-facts-limited", timeout=30 * 86_400)
+async def in_turn(ctx: TaskContext, n: Amount) -> Any:
     """Ask for n cat facts, as fast as the upstream's limit allows over all who ask; always n."""
     return await collect(ctx, n, ask_in_turn, AT_ONCE)
 
 
 async def collect(
     ctx: TaskContext, n: int, ask_one: Callable[[TaskContext], Awaitable[str | None]], at_once: int
-) -> list[str]:
-    """The facts of n recorded steps, in order, without those that are None."""
+) -> Any:
+    """The facts of n recorded steps, in order, without those that are None; or `write`, when they are too large."""
     facts: dict[int, str] = {}
     numbers = iter(range(1, n + 1))
     done = size = 0
@@ -81,8 +87,8 @@ async def collect(
             if fact is not None:
                 facts[number] = fact
                 size += len(fact)
-            if size > ctx.settings.max_result:  # as well now as after ten thousand calls
-                raise NonRetryable("the facts are larger than QUART_APP_MAX_RESULT; ask for fewer")
+            if size > MAX_TOGETHER:  # as well now as after ten thousand calls
+                raise NonRetryable(f"the facts are larger than {MAX_TOGETHER} characters together; ask for fewer")
             done += 1
             await ctx.progress(done, n)
 
@@ -93,27 +99,58 @@ async def collect(
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-    return [facts[number] for number in sorted(facts)]
+    ordered = [facts[number] for number in sorted(facts)]
+    text = codec.encode(ordered).encode()
+    return ordered if len(text) <= ctx.settings.max_result else await ctx.step("file", write, ctx, len(ordered), text)
 
 
-async def ask_once(ctx: TaskContext) -> str | None:
+def write(ctx: TaskContext, count: int, text: bytes) -> dict[str, Any]:
+    """What no result can hold, as a file for the owner of the task."""
+    name = artifacts.file_name("cats", ctx.task_id, "json")
+    ctx.files.write(artifacts.FOLDER, name, text)
+    return {"facts": count, "file_url": artifacts.file_url(name)}
+
+
+async def ask_or_leave_out(ctx: TaskContext) -> str | None:
     """One fact; None when the upstream's limit is reached."""
     try:
-        return await ask(ctx)
+        return await ask_at_once(ctx)
     except UpstreamLimit:
         return None
 
 
+async def ask_at_once(ctx: TaskContext) -> str:
+    """One fact, asked for now. Raises as `ask`."""
+    async with limited(ctx, wait=False) as limit:
+        try:
+            return await ask(ctx)
+        except UpstreamLimit as error:
+            if error.retry_after is not None:
+                await limit.hold(error.retry_after)
+            raise
+
+
 async def ask_in_turn(ctx: TaskContext) -> str:
     """One fact, asked for when the limit allows it; when the upstream says no all the same, everybody waits and this
-    call comes again."""
-    settings = ctx.settings
+    call comes again. Raises UpstreamTimeout, UpstreamError after three that failed."""
+    pauses = iter(PAUSES)
     while True:
-        async with ctx.limit("cat-facts", settings.cat_facts_limit, settings.cat_facts_window) as limit:
+        async with limited(ctx) as limit:
             try:
                 return await ask(ctx)
             except UpstreamLimit as error:
                 await limit.hold(error.retry_after)
+                continue
+            except UpstreamError:
+                if (pause := next(pauses, None)) is None:
+                    raise
+        await asyncio.sleep(pause)
+
+
+def limited(ctx: TaskContext, wait: bool = True) -> AbstractAsyncContextManager[Any]:
+    """One call under the upstream's limit, over all three kinds."""
+    settings = ctx.settings
+    return ctx.limit("cat-facts", settings.cat_facts_limit, settings.cat_facts_window, wait=wait)
 
 
 async def ask(ctx: TaskContext) -> str:

@@ -38,12 +38,12 @@ class World:
         await self.limits.load()
         return self.limits
 
-    def call(self, who: str, max_calls: int = 2, name: str = "cats", window: float = WINDOW) -> asyncio.Task[None]:
+    def call(self, who: str, max_calls: int = 2, name: str = "cats", wait: bool = True) -> asyncio.Task[None]:
         """A task that calls when it may, and is answered by `answer`."""
         self._answers[who] = asyncio.Event()
 
         async def run() -> None:
-            async with self.limits.limit(name, max_calls, window):
+            async with self.limits.limit(name, max_calls, WINDOW, wait):
                 self.made.append(who)
                 await self._answers[who].wait()
 
@@ -121,6 +121,34 @@ async def test_who_comes_first_calls_first(world: World) -> None:
         await world.called(*order)
         await world.answer(*pair)
         world.clock.advance(AFTER)
+
+
+async def test_who_does_not_wait_calls_at_once_and_counts_for_those_who_do(world: World) -> None:
+    world.call("a")
+    await world.called("a")
+    for who in "bcd":
+        world.call(who, wait=False)
+    await world.called(*"abcd")
+    world.call("e")
+    await world.answer(*"abcd")
+    world.clock.advance(WINDOW)
+    await world.called(*"abcd")
+    world.clock.advance(AFTER - WINDOW)
+    await world.called(*"abcde")
+
+
+async def test_those_who_do_not_wait_leave_no_more_behind_than_the_limit_needs(world: World) -> None:
+    for number in range(10):
+        world.call(f"{number}", wait=False)
+        world.clock.advance(1)
+        await world.called(*map(str, range(number + 1)))
+        await world.answer(f"{number}")
+    assert world.sql("SELECT count(*) FROM limit_calls") == [(2,)]
+    world.call("a")
+    world.clock.advance(AFTER - 2)  # the last but one was answered so long ago
+    await world.called(*"0123456789")
+    world.clock.advance(1)
+    await world.called(*"0123456789a")
 
 
 async def test_two_names_do_not_wait_for_each_other(world: World) -> None:

@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 from tests.runner.engine import until
-from tests.upstream import Behaviour, Upstream, answering, closed_port, dripping, endless, no_http, resetting, silent
+from tests.upstream import (
+    Behaviour,
+    Upstream,
+    answering,
+    closed_port,
+    dripping,
+    endless,
+    failing,
+    no_http,
+    resetting,
+    silent,
+)
 from tests.web.conftest import Serve
 from tests.web.site import NOT_ASKED_FOR, Site, assert_problem
 
@@ -78,6 +89,34 @@ async def test_when_the_upstream_refuses_all_the_same_everybody_waits_as_it_says
             assert 1 <= len(upstream.refused) <= 8
 
 
+async def test_the_limited_one_counts_what_the_other_two_have_used_up(serve: Serve) -> None:
+    with Upstream(max_calls=6, window=0.3) as upstream:
+        async with serve(cat_facts_url=upstream.url, cat_facts_limit=6, cat_facts_window=0.3) as site:
+            naive = await asyncio.gather(site.get("/cat/2"), site.get("/cat_async/4"))
+            answer = await site.get("/cat_async_limited/9")
+            assert [len(one.json) for one in (*naive, answer)] == [2, 4, 9]
+            assert upstream.refused == []
+
+
+async def test_a_429_that_says_when_to_one_holds_back_the_limited_one_too(serve: Serve) -> None:
+    with Upstream(max_calls=3, window=0.5) as upstream:
+        async with serve(cat_facts_url=upstream.url, cat_facts_limit=100, cat_facts_window=0.3) as site:
+            assert len((await site.get("/cat_async/5")).json) == 3
+            assert len((await site.get("/cat_async_limited/2")).json) == 2
+            assert len(upstream.refused) == 2
+
+
+async def test_who_waits_for_the_limit_keeps_no_slot_of_those_who_do_not(serve: Serve) -> None:
+    with Upstream() as upstream:
+        settings = {"cat_facts_limit": 1, "cat_facts_window": 3600.0, "concurrency": 4}
+        async with serve(cat_facts_url=upstream.url, **settings) as site:
+            waiting = [await site.get("/cat_async_limited/2", {"Prefer": "respond-async"}) for _ in range(4)]
+            await until(lambda: upstream.asked, "the one call that is allowed")
+            assert len((await site.get("/cat/2")).json) == 2
+            for task in waiting:
+                await site.post(f"/tasks/{task.id}/cancel")
+
+
 @pytest.mark.parametrize(
     ("behave", "part"),
     [
@@ -95,19 +134,22 @@ async def test_when_the_upstream_refuses_all_the_same_everybody_waits_as_it_says
     ],
 )
 async def test_an_upstream_that_is_out_of_order_is_a_502_that_says_how(
-    serve: Serve, behave: Behaviour, part: str
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, behave: Behaviour, part: str
 ) -> None:
+    monkeypatch.setattr(cat_facts, "PAUSES", (0.0, 0.0))
     with Upstream(behave=behave) as upstream:
         async with serve(cat_facts_url=upstream.url) as site:
-            for route in ("/cat", "/cat_async"):
+            for route in ROUTES:
                 problem = assert_problem(await site.get(f"{route}/2"), 502, part=part)
                 assert problem["type"].endswith("upstream-error")
 
 
-async def test_an_upstream_that_is_down_is_a_502(serve: Serve) -> None:
+@pytest.mark.parametrize("route", ROUTES)
+async def test_an_upstream_that_is_down_is_a_502(serve: Serve, monkeypatch: pytest.MonkeyPatch, route: str) -> None:
+    monkeypatch.setattr(cat_facts, "PAUSES", ())
     with closed_port() as url:
         async with serve(cat_facts_url=url) as site:
-            assert_problem(await site.get("/cat/1"), 502, part="cannot be reached")
+            assert_problem(await site.get(f"{route}/1"), 502, part="cannot be reached")
 
 
 @pytest.mark.parametrize("behave", [silent, dripping])
@@ -115,10 +157,25 @@ async def test_an_upstream_that_does_not_end_in_time_is_a_504(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, behave: Behaviour
 ) -> None:
     monkeypatch.setattr(cat_facts, "SECONDS", 0.1)
+    monkeypatch.setattr(cat_facts, "PAUSES", ())
     with Upstream(behave=behave) as upstream:
         async with serve(cat_facts_url=upstream.url) as site:
-            problem = assert_problem(await site.get("/cat/1"), 504, part="did not answer within 0.1 s")
-            assert problem["type"].endswith("upstream-timeout")
+            for route in ROUTES:
+                problem = assert_problem(await site.get(f"{route}/1"), 504, part="did not answer within 0.1 s")
+                assert problem["type"].endswith("upstream-timeout")
+
+
+async def test_the_limited_one_asks_again_for_each_fact_before_it_gives_up(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cat_facts, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(cat_facts, "AT_ONCE", 1)
+    with Upstream(behave=failing(2)) as upstream:
+        async with serve(cat_facts_url=upstream.url) as site:
+            assert (await site.get("/cat_async_limited/2")).json == facts(1, 2)
+            upstream.asked = -1  # three in a row
+            assert_problem(await site.get("/cat_async_limited/2"), 502, part="500")
+            assert upstream.asked == 2
 
 
 async def test_who_does_not_want_to_wait_gets_the_task(serve: Serve) -> None:
@@ -166,10 +223,25 @@ async def test_what_nobody_asked_for_starts_nothing(site: Site, method: str, hea
     assert await site.total() == 0
 
 
-async def test_facts_that_no_result_can_hold_end_the_task_early(serve: Serve) -> None:
+@pytest.mark.parametrize("route", ROUTES)
+async def test_facts_that_no_result_can_hold_are_a_file_and_the_answer_is_the_same(serve: Serve, route: str) -> None:
     with Upstream() as upstream:
         async with serve(cat_facts_url=upstream.url, max_result=200) as site:
-            assert_problem(await site.get("/cat/1000"), 502, part="QUART_APP_MAX_RESULT")
+            answer = await site.get(f"{route}/30")
+            assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
+            assert sorted(answer.json) == sorted(facts(*range(1, 31)))
+            assert "Content-Disposition" not in answer.headers
+            (task,) = (await site.get("/tasks?fields=result")).json["tasks"]
+            url = f"/reports/cats-{task['task_id']}.json"
+            assert task["result"] == {"facts": 30, "file_url": url}
+            assert (await site.get(url)).json == answer.json
+
+
+async def test_facts_without_measure_end_the_task_early(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cat_facts, "MAX_TOGETHER", 200)
+    with Upstream() as upstream:
+        async with serve(cat_facts_url=upstream.url) as site:
+            assert_problem(await site.get("/cat/1000"), 502, part="larger than 200 characters together")
             assert upstream.asked < 20
 
 

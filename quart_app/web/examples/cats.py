@@ -7,12 +7,14 @@ from typing import Any, Final
 
 from quart import Blueprint, Response
 
+from quart_app.core import codec
 from quart_app.core.errors import WrongState
 from quart_app.core.task import Enqueued, Task
 from quart_app.service import EnqueueOptions, TaskRequest
 from quart_app.web import parse, render
 from quart_app.web.auth import caller, require
 from quart_app.web.door import Door, this_request
+from quart_app.web.examples.reports import send
 from quart_app.web.guard import refuse_unasked
 from quart_app.web.problems import problem
 
@@ -56,13 +58,19 @@ class CatViews:
         task = await self._door.service.wait(made.id, wait)
         match task.status:
             case "completed":
-                return render.answer(render.raw(task.result))
+                return await self._list(task)
             case "failed":
                 return self._failed(task)
             case "cancelled":
                 raise WrongState(f"the task {task.id} was cancelled", task.status)
             case status:
                 return render.created(Enqueued(made.id, status), "The facts are being collected", self._door.prefix)
+
+    async def _list(self, task: Task) -> Response:
+        """The facts as they are, also of a result that only says in which file they are."""
+        if task.result is None or task.result.startswith("["):
+            return render.answer(render.raw(task.result))
+        return await send(self._door, codec.loads(task.result)["file_url"].rpartition("/")[2], {})
 
     def _failed(self, task: Task) -> Response:
         late = task.error_type in ("UpstreamTimeout", "timeout")

@@ -35,22 +35,7 @@ class ReportViews:
         request = this_request()
         parse.query(request, {})
         await self._check_owner(report, caller(request).sees)
-        try:
-            opened, size = await asyncio.to_thread(self._door.started.files.open, artifacts.FOLDER, report)
-        except OSError:  # not there, or a link that somebody put there
-            raise _not_found() from None
-        at_end(opened.close)
-        headers = {
-            "Content-Type": artifacts.media_of(report),
-            "Content-Disposition": f'attachment; filename="{report}"',
-            "X-Content-Type-Options": "nosniff",
-            "Cache-Control": "private, no-store",
-        }
-        read = request.method != "HEAD"
-        response = Response(_chunks(opened, enter(self._door, request)) if read else b"", headers=headers)
-        response.content_length = size
-        response.timeout = None  # a slow reader may take his time; one who reads nothing is cut as any stream is
-        return response
+        return await send(self._door, report, {"Content-Disposition": f'attachment; filename="{report}"'})
 
     async def _check_owner(self, report: str, owner: str | None) -> None:
         """The name says which task, and the task's result that the file is whole. Raises Problem: another owner's
@@ -65,6 +50,28 @@ class ReportViews:
         result = codec.loads(task.result) if task.result is not None else None
         if type(result) is not dict or result.get("file_url") != artifacts.file_url(report):
             raise _not_found()
+
+
+async def send(door: Door, report: str, headers: dict[str, str]) -> Response:
+    """The file, piece by piece, to this request, which may have it. Raises Problem when it is not there."""
+    request = this_request()
+    try:
+        opened, size = await asyncio.to_thread(door.started.files.open, artifacts.FOLDER, report)
+    except OSError:  # or a link that somebody put there
+        raise _not_found() from None
+    at_end(opened.close)
+    headers = {
+        "Content-Type": artifacts.media_of(report),
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "private, no-store",
+        "Connection": "close",  # whoever does not read the rest is cut, and a next request would be cut with it
+        **headers,
+    }
+    read = request.method != "HEAD"
+    response = Response(_chunks(opened, enter(door, request)) if read else b"", headers=headers)
+    response.content_length = size
+    response.timeout = None  # a slow reader may take his time; one who reads nothing is cut as any stream is
+    return response
 
 
 def _not_found() -> Problem:
