@@ -24,7 +24,6 @@ class Upstream:
         self.window = window
         self.behave = behave
         self.delay = 0.0  # seconds before an answer
-        self.says_when = True  # whether a 429 has a Retry-After
         self.given: list[float] = []  # when it gave a fact
         self.refused: list[float] = []  # when it answered 429
         self.asked = 0
@@ -77,7 +76,7 @@ class Upstream:
         if self.max_calls is not None and len(inside) >= self.max_calls:
             self.refused.append(now)
             after = inside[-self.max_calls] + self.window - now
-            await send(writer, 429, b"{}", *([f"Retry-After: {int(after) + 1}"] if self.says_when else []))
+            await send(writer, 429, b"{}", f"Retry-After: {int(after) + 1}")
             return
         self.given.append(now)
         fact = f"Fact {len(self.given)}: cats sleep."

@@ -6,7 +6,7 @@ from tests.acceptance.conftest import MakeServer
 from tests.acceptance.harness import until
 from tests.upstream import Upstream
 
-WINDOW = 2.0
+WINDOW = 1.0
 
 
 def test_250_facts_at_100_a_window_provoke_no_429_with_a_kill_in_the_middle(make_server: MakeServer) -> None:
@@ -29,8 +29,8 @@ def test_250_facts_at_100_a_window_provoke_no_429_with_a_kill_in_the_middle(make
 
 
 def test_several_callers_and_several_lives_share_one_limit(make_server: MakeServer) -> None:
-    with Upstream(max_calls=20, window=1.0) as upstream:
-        server = make_server(cat_facts_url=upstream.url, cat_facts_limit=20, cat_facts_window=1.0)
+    with Upstream(max_calls=20, window=0.5) as upstream:
+        server = make_server(cat_facts_url=upstream.url, cat_facts_limit=20, cat_facts_window=0.5)
         server.start().wait_ready()
         asynchronously = {"Prefer": "respond-async"}
         tasks = [
