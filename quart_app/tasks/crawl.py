@@ -1,17 +1,19 @@
 """`crawl`: follows the links of one site and reports what it found, politely.
 
-robots.txt is obeyed, pages are asked for one after another with a pause between them, only HTML is read. Each page is a
-recorded step: after a crash or a stop the crawl goes on with the page it was at.
+robots.txt is obeyed, the pages of a site are asked for one after another with a pause between them, however many tasks
+crawl it, and only HTML is read. Each page is a recorded step: after a crash or a stop the crawl goes on with the page
+it was at.
 """
 
 from __future__ import annotations
 
 import asyncio
+import codecs
+import contextlib
 import hashlib
 from collections import deque
 from typing import Annotated, Any, Final
 from urllib.parse import urljoin
-from urllib.robotparser import RobotFileParser
 
 import httpx
 import msgspec
@@ -20,6 +22,7 @@ from quart_app.core import targets
 from quart_app.core.targets import TargetRefused
 from quart_app.runner import NonRetryable, PublicUrl, TaskContext, task
 from quart_app.tasks.links import Links
+from quart_app.tasks.robots import FIELDS, Robots
 
 AGENT: Final = "quart_app-crawler"
 HEADERS: Final = {"User-Agent": f"{AGENT}/1", "Accept": "text/html,*/*;q=0.1", "Accept-Encoding": "identity"}
@@ -31,6 +34,7 @@ ROBOTS_BYTES: Final = 512_000  # RFC 9309, 2.5: at least 500 KiB
 ROBOTS_LINES: Final = 5000
 MAX_REDIRECTS: Final = 5  # RFC 9309, 2.3.1.2, for robots.txt; enough for a page
 MAX_WAITING: Final = 5000  # addresses that wait for their turn
+MAX_REASON: Final = 100  # characters; with the bounds of links.py the report of 500 pages stays below 1 MiB
 
 Pages = Annotated[int, msgspec.Meta(ge=1, le=500, description="Pages to ask for, broken ones too")]
 Depth = Annotated[int, msgspec.Meta(ge=0, le=10, description="Links to follow from the first page to the last")]
@@ -47,26 +51,28 @@ async def crawl(ctx: TaskContext, url: PublicUrl, max_pages: Pages = 50, max_dep
     if start is None:
         raise NonRetryable("the url is too long")
     site = targets.site(start)
-    rules = RobotFileParser()
-    rules.parse(await ctx.step("robots.txt", read_robots, ctx, urljoin(start, "/robots.txt"), site))
-    said = rules.crawl_delay(AGENT)
-    pause = min(float(said), MAX_PAUSE) if said is not None else PAUSE
+    rules = Robots(await ctx.step("robots.txt", read_robots, ctx, urljoin(start, "/robots.txt"), site), AGENT)
+    pause = min(PAUSE if rules.delay is None else rules.delay, MAX_PAUSE)
 
     waiting: deque[tuple[str, int, str | None]] = deque([(start, 0, None)])
     seen = {start}
+    reached: set[str] = set()  # where pages were, after redirects
     asked = 0
     report: dict[str, Any] = {"pages": [], "broken": [], "external": 0, "skipped": dict.fromkeys(SKIPPED, 0)}
     while waiting and asked < max_pages:
         page_url, depth, found_on = waiting.popleft()
         await asyncio.sleep(0)  # a site of forbidden pages must not keep the event loop
-        if not rules.can_fetch(AGENT, page_url):
+        if page_url in reached:
+            continue
+        if not rules.allows(page_url):
             report["skipped"]["robots"] += 1
             continue
         name = f"page {hashlib.sha256(page_url.encode()).hexdigest()[:20]}"
-        page = await ctx.step(name, read_page, ctx, page_url, rules, pause if asked else 0.0)
+        page = await ctx.step(name, read_page, ctx, page_url, rules, pause)
         asked += 1
         _enter(report, page_url, found_on, page)
         seen.add(page["url"])
+        reached.add(page["url"])
         for link in page.get("links", ()):
             if link in seen:
                 continue
@@ -115,18 +121,18 @@ async def read_robots(ctx: TaskContext, url: str, site: str) -> list[str]:
         raise Unreachable(f"{url} is answered with {answer.status}: the site does not want to be crawled now")
     if answer.status >= 300:
         return []
-    fields = ("user-agent", "allow", "disallow", "crawl-delay")
-    lines = (line.strip() for line in answer.body.decode("utf-8", "replace").splitlines())
-    kept = [line for line in lines if line.isprintable() and line.lower().startswith(fields) and len(line) < 2000]
-    return kept[:ROBOTS_LINES]
+    if answer.encoded:
+        raise Unreachable(f"{url} is answered with a Content-Encoding that was not asked for: its rules cannot be read")
+    lines = (line.strip() for line in answer.body.decode("utf-8-sig", "replace").splitlines())
+    return [line for line in lines if line.lower().startswith(FIELDS) and len(line) < 2000][:ROBOTS_LINES]
 
 
-async def read_page(ctx: TaskContext, url: str, rules: RobotFileParser, pause: float) -> dict[str, Any]:
+async def read_page(ctx: TaskContext, url: str, rules: Robots, pause: float) -> dict[str, Any]:
     """What is at `url`, and the links of the same site; or why it cannot be had."""
-    await asyncio.sleep(pause)
     site = targets.site(url)
+    turn = ctx.limit(f"crawl {site[:60]} {pause:g}", 1, pause) if pause else contextlib.nullcontext()
     try:
-        async with asyncio.timeout(PAGE_SECONDS):
+        async with turn, asyncio.timeout(PAGE_SECONDS):
             answer = await _get(ctx, url, site, rules, PAGE_BYTES)
     except (httpx.HTTPError, httpx.InvalidURL, TargetRefused, TimeoutError) as error:
         return {"url": url, "error": _reason(error)}
@@ -148,16 +154,18 @@ async def read_page(ctx: TaskContext, url: str, rules: RobotFileParser, pause: f
 
 
 class _Answer(msgspec.Struct):
-    """Where the redirects ended. `elsewhere`: why the last one was not followed."""
+    """Where the redirects ended. `elsewhere`: why the last one was not followed. The body of what is no HTML, or is
+    `encoded`, is empty."""
 
     url: str
     status: int
     body: bytes = b""
     charset: str = "utf-8"
+    encoded: bool = False
     elsewhere: str = ""
 
 
-async def _get(ctx: TaskContext, url: str, site: str, rules: RobotFileParser | None, limit: int) -> _Answer:
+async def _get(ctx: TaskContext, url: str, site: str, rules: Robots | None, limit: int) -> _Answer:
     """Ask for `url`, following redirects within the site, and read up to `limit` bytes of a page, or of robots.txt
     (then there are no `rules`). Raises httpx.HTTPError, TargetRefused."""
     for _ in range(MAX_REDIRECTS + 1):
@@ -167,29 +175,37 @@ async def _get(ctx: TaskContext, url: str, site: str, rules: RobotFileParser | N
                 body = bytearray()
                 media, _, rest = response.headers.get("content-type", "").lower().partition(";")
                 readable = rules is None or media.strip() in ("text/html", "application/xhtml+xml")
-                if readable and response.headers.get("content-encoding", "identity") == "identity":
+                encoded = response.headers.get("content-encoding", "identity") != "identity"
+                if readable and not encoded:
                     async for piece in response.aiter_raw(65_536):
                         body += piece
                         if len(body) >= limit:
                             break
-                return _Answer(url, response.status_code, bytes(body[:limit]), _charset(rest))
+                return _Answer(url, response.status_code, bytes(body[:limit]), _charset(rest), encoded)
             status = response.status_code
         following = Links(url).absolute(target)
         if following is None or targets.site(following) != site:
             return _Answer(following or url, status, elsewhere="redirects")
-        if rules is not None and not rules.can_fetch(AGENT, following):
+        if rules is not None and not rules.allows(following):
             return _Answer(following, status, elsewhere="robots")
         url = following
     return _Answer(url, status)
 
 
 def _charset(parameters: str) -> str:
-    name = parameters.partition("charset=")[2].strip("\"' ;")
+    """The name of a character set of the web's, from the parameters of a Content-Type; UTF-8 for any other."""
+    name = parameters.partition("charset=")[2].partition(";")[0].strip("\"' ")
     try:
-        return name if "a".encode(name) == b"a" else "utf-8"
+        known = codecs.lookup(name).name
+        return known if known not in _NO_CHARSETS and "a".encode(known) == b"a" else "utf-8"
     except (LookupError, ValueError):
         return "utf-8"
 
 
+_NO_CHARSETS: Final = frozenset(
+    {"idna", "unicode-escape", "unicode_escape", "raw-unicode-escape", "raw_unicode_escape"}
+)
+
+
 def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:300].rstrip(": ")
+    return f"{type(error).__name__}: {error}"[:MAX_REASON].rstrip(": ")

@@ -7,14 +7,14 @@ from typing import Final
 from urllib.parse import quote, urljoin, urlsplit
 
 from quart_app.core import targets
+from quart_app.tasks.robots import SAFE
 
 MAX_LINKS: Final = 500  # different ones of a page that are looked at
 MAX_TOTAL: Final = 65_536  # characters of all of them
-MAX_LINK: Final = 1000  # characters of an address
+MAX_LINK: Final = 600  # characters of an address
 MAX_TITLE: Final = 200
 PIECE: Final = 16_384
 STUCK: Final = 262_144  # characters after which a tag that does not end is given up: the parser looks at them again
-_SAFE: Final = "/?:@!$&'()*+,;=-._~%[]"  # RFC 3986: what stands for itself, and what is encoded already
 
 
 class Links(HTMLParser):
@@ -23,6 +23,7 @@ class Links(HTMLParser):
     def __init__(self, url: str) -> None:
         super().__init__()
         self._base = url
+        self._based = False
         self._found: dict[str, None] = {}
         self._in_title = False
         self._title = ""
@@ -52,8 +53,8 @@ class Links(HTMLParser):
             parts = urlsplit(urljoin(self._base, link.strip()))
             url = parts._replace(
                 netloc=parts.netloc.lower(),
-                path=quote(parts.path or "/", safe=_SAFE),
-                query=quote(parts.query, safe=_SAFE),
+                path=quote(parts.path or "/", safe=SAFE),
+                query=quote(parts.query, safe=SAFE),
                 fragment="",
             ).geturl()
             targets.check(url, allow_private=True)  # where it may go is decided when it is asked for
@@ -69,8 +70,9 @@ class Links(HTMLParser):
         href = next((value for name, value in attrs if name == "href" and value), None) if tag in _LINKS else None
         if href is None:
             return
-        if tag == "base":
-            self._base = urljoin(self._base, href) if self.absolute(href) else self._base
+        if tag == "base":  # the first one counts (HTML, 4.2.3)
+            self._base = self._base if self._based else self.absolute(href) or self._base
+            self._based = True
             return
         self.count += 1
         if len(self._found) >= MAX_LINKS or self._room < 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -143,3 +144,56 @@ async def test_a_site_that_does_not_answer_is_tried_again_and_then_failed(crawle
 )
 async def test_args_that_do_not_fit_are_422(crawler: Site, args: dict[str, Any], pointer: str) -> None:
     assert_problem(await crawler.post("/tasks/crawl", args), 422, pointer)
+
+
+async def test_rules_are_obeyed_however_the_file_is_written(crawler: Site) -> None:
+    robots = "\ufeffUser-Agent:\t*\r\nCrawl-delay: 0\r\nAllow: /\r\nDisallow:\t/no # never\r\nDisallow: /*.pdf$\r\n"
+    pages = {"/robots.txt": robots.encode(), "/": links("/no/1", "/a.pdf", "/yes"), "/yes": links()}
+    with WebSite(pages).served() as web:
+        result = await crawled(crawler, web)
+        assert (paths(result, web), result["skipped"]["robots"]) == (["/", "/yes"], 2)
+
+
+@pytest.mark.parametrize("delay", ["\u00b2", "9" * 500, "-5", "soon"])
+async def test_a_delay_that_is_no_number_is_passed_over(crawler: Site, delay: str) -> None:
+    with WebSite({"/robots.txt": f"User-agent: *\nCrawl-delay: {delay}\n".encode(), "/": links()}).served() as web:
+        assert paths(await crawled(crawler, web), web) == ["/"]
+
+
+async def test_rules_in_an_encoding_that_was_not_asked_for_forbid_everything(crawler: Site) -> None:
+    def packed(handler: BaseHTTPRequestHandler) -> None:
+        answer(handler, b"\x1f\x8b", Content_Encoding="gzip")
+
+    with WebSite({"/robots.txt": packed, "/": links()}).served() as web:
+        task = await crawler.run("crawl", {"url": web.url}, "?max_attempts=1")
+        assert (task["status"], task["error"]["type"], web.asked) == ("failed", "Unreachable", ["/robots.txt"])
+
+
+async def test_two_crawls_of_one_site_take_turns(crawler: Site) -> None:
+    """Whoever asks for two pages of a site at once has not waited between them."""
+    at_once, most = 0, 0
+    changed = threading.Condition()
+
+    def page(handler: BaseHTTPRequestHandler) -> None:
+        nonlocal at_once, most
+        with changed:
+            at_once += 1
+            changed.notify_all()
+            changed.wait_for(lambda: at_once > 1, 0.1)  # in vain, as long as they take turns
+            most = max(most, at_once)
+            at_once -= 1
+        answer(handler, links("/1", "/2"))
+
+    pages: dict[str, Any] = {"/robots.txt": b"User-agent: *\nCrawl-delay: 0.001\n", "/": page, "/1": page, "/2": page}
+    with WebSite(pages).served() as web:
+        made = [await crawler.make("crawl", {"url": web.url}) for _ in range(2)]
+        for task_id in made:
+            assert len((await crawler.ended(task_id))["result"]["pages"]) == 3
+    assert most == 1
+
+
+async def test_a_page_that_a_redirect_has_led_to_is_not_asked_for_again(crawler: Site) -> None:
+    pages = {"/": links("/old", "/new"), "/old": redirect("/new"), "/new": links(title="new")}
+    with WebSite(pages).served() as web:
+        assert paths(await crawled(crawler, web), web) == ["/", "/new"]
+        assert web.asked == ["/robots.txt", "/", "/old", "/new"]

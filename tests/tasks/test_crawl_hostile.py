@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from quart_app.tasks.links import MAX_LINKS, Links
+from quart_app.tasks.links import MAX_LINK, MAX_LINKS, Links
 from tests.tasks.sites import Page, WebSite, answer, links
+from tests.web.conftest import Serve
 from tests.web.site import Site
 
 
@@ -91,6 +92,47 @@ async def test_a_huge_robots_txt_is_read_up_to_the_limit(crawler: Site) -> None:
     with WebSite({"/robots.txt": robots, "/": links("/first")}).served() as web:
         result = (await crawler.run("crawl", {"url": web.url}))["result"]
         assert [len(result["pages"]), result["skipped"]["robots"]] == [1, 1]
+
+
+@pytest.mark.parametrize("charset", ["idna", "unicode_escape", "utf-16", "no-such", "iso-8859-1; x=y", ""])
+async def test_whatever_charset_a_page_names_it_is_read(crawler: Site, charset: str) -> None:
+    def page(handler: BaseHTTPRequestHandler) -> None:
+        answer(handler, "\\N{<title>\u00e4</title>", Content_Type=f"text/html; charset={charset}")
+
+    result = await of_one_page(crawler, page)
+    assert result["pages"][1]["title"] == ("\u00c3\u00a4" if charset.startswith("iso") else "\u00e4")
+
+
+async def test_links_that_lead_in_circles_end(crawler: Site) -> None:
+    """A page for every address, each with links to itself, back, and one step deeper."""
+
+    def page(handler: BaseHTTPRequestHandler) -> None:
+        answer(handler, links("", "/", "..", "?again=1", "#here", "./", "a/", "/a/../a/"))
+
+    pages = {"/": page, **{"/" + "a/" * depth: page for depth in range(1, 12)}}
+    with WebSite(pages).served() as web:
+        result = (await crawler.run("crawl", {"url": web.url, "max_depth": 10, "max_pages": 500}))["result"]
+        assert len(web.asked) == len(set(web.asked)) == 1 + len(result["pages"])
+        assert result["skipped"]["depth"] > 0
+
+
+@pytest.mark.parametrize("broken", [True, False])
+async def test_the_report_of_the_largest_pages_is_below_the_limit_of_a_result(serve: Serve, broken: bool) -> None:
+    """500 pages are below 1 MiB when 50 are below a tenth of it."""
+    page: Page = (lambda handler: handler.wfile.write(b"\0" * 300)) if broken else links(title="\x01" * 1000)
+    long = [f"/{number:02}{'x' * (MAX_LINK - 30)}" for number in range(60)]
+    pages = {"/": links(long[0]), long[0]: links(*long[1:]), **dict.fromkeys(long[1:], page)}
+    async with serve(allow_private_targets=1, max_result=104_857) as site:
+        with WebSite(pages).served() as web:
+            task = await site.run("crawl", {"url": web.url, "max_pages": 50})
+            assert task["status"] == "completed", task["error"]
+            assert len(task["result"]["broken" if broken else "pages"]) >= 48
+
+
+def test_only_the_first_base_counts() -> None:
+    found = Links("http://a.example/dir/page")
+    found.read("<base href='/one/'><base href='http://b.example/'><a href=x>")
+    assert found.within("a.example") == ["http://a.example/one/x"]
 
 
 @pytest.mark.parametrize(
