@@ -27,6 +27,7 @@ from quart_app.runner.registry import TaskKind
 log = logging.getLogger("quart_app.runner")
 
 KILL_AFTER: Final = 2.0  # seconds between SIGTERM and SIGKILL
+_OF_TIME: Final = (signal.SIGXCPU, signal.SIGPROF)  # what a handler's own RLIMIT_CPU or ITIMER_PROF sends
 
 
 class ChildDied(Exception):
@@ -118,7 +119,8 @@ class Processes:
                 return message
         code = await child.process.wait()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        raise ChildDied(f"the child process ended with {how}")
+        why = ": its processor time was over" if -code in _OF_TIME else ""
+        raise ChildDied(f"the child process ended with {how}{why}")
 
     async def _start(self) -> _Child:
         ours, theirs = socket.socketpair()

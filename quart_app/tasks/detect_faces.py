@@ -7,7 +7,9 @@ processor time, and a child that dies takes nothing with it but this task.
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -17,9 +19,10 @@ from quart_app.runner import NonRetryable, UploadId, task
 from quart_app.tasks.picture import measure
 
 MAX_PIXELS: Final = 40_000_000
+MAX_SIDE: Final = 65_500  # pixels of a JPEG's side, as which the photo is given back (libjpeg)
 LONGEST: Final = 1000  # pixels of the longer side while looking: faces are found at this size, and quickly
 MEMORY: Final = 1 << 30  # bytes that decoding and looking may take
-CPU_SECONDS: Final = 3
+CPU_SECONDS: Final = 3.0  # three times what the largest photo takes
 INSTALL: Final = 'OpenCV is not installed: pip install "quart-app[faces]", or "opencv-python-headless>=4.12,<5"'
 
 
@@ -33,13 +36,14 @@ def detect_faces(ctx: Any, upload_id: UploadId) -> dict[str, Any]:
         import cv2
     except ImportError:
         raise NonRetryable(INSTALL) from None
-    data = ctx.upload(upload_id).path.read_bytes()
-    _check(data)
-    with _limits():
+    path = ctx.upload(upload_id).path
+    with _limits(), _silence():
         try:
+            data = path.read_bytes()
+            _check(data)
             boxes, annotated = _find(cv2, data)
         except (cv2.error, MemoryError) as error:
-            raise NonRetryable(f"the picture cannot be decoded: {error}") from None
+            raise NonRetryable(f"the picture cannot be decoded: {getattr(error, 'err', 'too little memory')}") from None
     name = artifacts.file_name("faces", ctx.task_id, "jpg")
     ctx.files.write(artifacts.FOLDER, name, annotated)
     return {"count": len(boxes), "boxes": boxes, "file_url": artifacts.file_url(name)}
@@ -52,9 +56,11 @@ def _check(data: bytes) -> None:
         raise NonRetryable(str(error)) from None
     if picture.animated:
         raise NonRetryable("the picture is animated; send a single frame")
+    size = f"{picture.width} x {picture.height}"
     if picture.width * picture.height > MAX_PIXELS:
-        size = f"{picture.width} x {picture.height}"
         raise NonRetryable(f"the picture has {size} pixels; up to {MAX_PIXELS // 10**6} megapixels are taken")
+    if max(picture.width, picture.height) > MAX_SIDE:
+        raise NonRetryable(f"the picture has {size} pixels; up to {MAX_SIDE} on a side are taken")
 
 
 def _find(cv2: Any, data: bytes) -> tuple[list[list[int]], bytes]:
@@ -67,7 +73,8 @@ def _find(cv2: Any, data: bytes) -> tuple[list[list[int]], bytes]:
         raise NonRetryable("the picture is damaged")
     height, width = photo.shape[:2]
     scale = min(LONGEST / max(width, height), 1.0)
-    small = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else photo
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA) if scale < 1 else photo
     grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
     cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
     found = cascade.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=6, minSize=(40, 40))
@@ -79,18 +86,30 @@ def _find(cv2: Any, data: bytes) -> tuple[list[list[int]], bytes]:
 
 @contextlib.contextmanager
 def _limits() -> Iterator[None]:
-    """Soft limits, taken back afterwards: the child runs other tasks too. Over the processor time it is killed by the
-    system (SIGXCPU), over the memory an allocation fails."""
-    wanted = {resource.RLIMIT_CPU: int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2])) + 1 + CPU_SECONDS}
+    """Of this block alone: the child runs other tasks too. Over the processor time the system kills it (SIGPROF), over
+    the memory an allocation fails."""
+    kind = resource.RLIMIT_AS
+    soft, hard = resource.getrlimit(kind)
     statm = Path("/proc/self/statm")
     if statm.exists():  # Linux; elsewhere the size of the address space says little
-        wanted[resource.RLIMIT_AS] = int(statm.read_text().split()[0]) * resource.getpagesize() + MEMORY
-    before = {which: resource.getrlimit(which) for which in wanted}
+        limit = int(statm.read_text().split()[0]) * resource.getpagesize() + MEMORY
+        resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+    signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)  # RLIMIT_CPU counts in whole seconds
     try:
-        for which, limit in wanted.items():
-            hard = before[which][1]
-            resource.setrlimit(which, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
         yield
     finally:
-        for which, limits in before.items():
-            resource.setrlimit(which, limits)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        resource.setrlimit(kind, (soft, hard))
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """The decoders print a line for each chunk they dislike, and a file can have a million of them."""
+    ours = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(ours, 2)
+        os.close(ours)

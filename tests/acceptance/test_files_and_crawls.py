@@ -73,6 +73,24 @@ def test_an_upload_by_curl_outlives_a_kill(files: Server, tmp_path: Path) -> Non
     assert [path.read_bytes() for path in uploads(files)] == [document.read_bytes()]
 
 
+def test_without_opencv_everybody_is_told_how_to_get_it(make_server: MakeServer, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['cv2'] = None  # as if it were not installed\n")
+    server = make_server()
+    server.environment["PYTHONPATH"] += f":{tmp_path}"
+    server.start().wait_ready()
+    upload_id = server.client.post("/uploads", files={"file": ("a.png", b"x")}).json()["upload_id"]
+    for refused in (
+        server.client.post("/tasks/detect-faces", files={"photo": ("a.png", b"x")}),
+        server.client.post("/tasks/detect-faces", json={"upload_id": upload_id}),
+    ):
+        assert refused.status_code == 501
+        assert 'pip install "quart-app[faces]"' in refused.json()["detail"]
+    made = server.client.post("/tasks", json={"kind": "detect-faces", "args": {"upload_id": upload_id}}).json()
+    task = server.ended(made["tasks"][0]["task_id"])
+    assert (task["status"], task["error"]["retryable"]) == ("failed", False)
+    assert 'pip install "quart-app[faces]"' in task["error"]["message"]
+
+
 def test_an_upload_that_a_kill_cuts_off_is_gone_after_the_start(files: Server) -> None:
     with socket.create_connection(("127.0.0.1", files.port)) as client:
         client.sendall(head(b"Content-Length: 50000000") + part() + b"x" * 5_000_000)

@@ -3,46 +3,31 @@
 from __future__ import annotations
 
 import struct
-import zlib
-from pathlib import Path
-from typing import Any
+import subprocess
+import sys
 
 import pytest
+from pytest import CaptureFixture
 
+from tests.acceptance.harness import ROOT
+from tests.tasks.photos import (
+    PATIENT,
+    PICTURES,
+    PORTRAIT,
+    assert_is_the_face,
+    chunk,
+    cv2,
+    detected,
+    encoded,
+    np,
+    png,
+    portrait,
+    scans,
+    turned,
+)
+from tests.web.conftest import Serve
 from tests.web.forms import FORM, form, send, stored, upload
 from tests.web.site import Site, assert_problem
-
-cv2 = pytest.importorskip("cv2", reason="OPENCV IS NOT INSTALLED: requirements-dev.txt has it")
-skimage = pytest.importorskip("skimage", reason="SCIKIT-IMAGE IS NOT INSTALLED: requirements-dev.txt has it")
-np = pytest.importorskip("numpy")
-
-PICTURES = Path(skimage.__file__).parent / "data"
-PORTRAIT = (PICTURES / "astronaut.png").read_bytes()
-PATIENT = "?timeout=120"
-FACE = (224, 115)  # a point of the face in the portrait
-
-
-async def detected(site: Site, photo: bytes, query: str = PATIENT) -> Any:
-    """The ended task of a photo sent in a form."""
-    answer = await send(site, form(("photo", "photo", photo)), f"/tasks/detect-faces{query}")
-    return await site.ended(answer.id)
-
-
-def encoded(kind: str, picture: Any) -> bytes:
-    data: bytes = cv2.imencode(kind, picture)[1].tobytes()
-    return data
-
-
-def portrait() -> Any:
-    return cv2.imdecode(np.frombuffer(PORTRAIT, np.uint8), cv2.IMREAD_COLOR)
-
-
-def assert_is_the_face(result: Any, scale: float = 1.0) -> None:
-    assert result["count"] == len(result["boxes"]) == 1
-    ((x, y, w, h),) = result["boxes"]
-    assert x < FACE[0] * scale < x + w
-    assert y < FACE[1] * scale < y + h
-    assert 60 * scale < w < 160 * scale
 
 
 async def test_the_face_of_a_portrait_is_found_and_drawn(site: Site) -> None:
@@ -67,6 +52,54 @@ async def test_there_is_no_face_in_a_cup_of_coffee(site: Site) -> None:
 async def test_boxes_are_in_the_coordinates_of_the_photo_that_was_sent(site: Site) -> None:
     large = cv2.resize(portrait(), None, fx=6, fy=6)
     assert_is_the_face((await detected(site, encoded(".jpg", large)))["result"], scale=6)
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+async def test_a_turned_photo_is_looked_at_as_people_see_it(site: Site, orientation: int) -> None:
+    """A camera stores the pixels as they come and says how to hold the picture; the face is found when it stands."""
+    turns = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_COUNTERCLOCKWISE, 8: cv2.ROTATE_90_CLOCKWISE}
+    stored_so = cv2.rotate(portrait()[:400], turns[orientation])
+    task = await detected(site, turned(encoded(".jpg", stored_so), orientation))
+    assert_is_the_face(task["result"])
+    served = await site.get(task["result"]["file_url"])
+    assert cv2.imdecode(np.frombuffer(served.body, np.uint8), cv2.IMREAD_COLOR).shape == (400, 512, 3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2000, 1), (1, 65_500)])
+async def test_the_smallest_and_the_narrowest_pictures_have_no_face(site: Site, size: tuple[int, int]) -> None:
+    width, height = size
+    task = await detected(site, png(width, height, (b"\x00" + b"\x80" * 3 * width) * height))
+    assert (task["error"], task["result"] and task["result"]["count"]) == (None, 0)
+
+
+async def test_a_photo_of_forty_megapixels_is_looked_at(site: Site) -> None:
+    large = cv2.resize(portrait(), (6324, 6324))
+    assert_is_the_face((await detected(site, encoded(".jpg", large)))["result"], scale=6324 / 512)
+
+
+@pytest.mark.parametrize("colours", ["16 bits", "grey", "transparent"])
+async def test_every_depth_and_number_of_colours_is_read(site: Site, colours: str) -> None:
+    photo = portrait()
+    picture = {
+        "16 bits": lambda: photo.astype(np.uint16) * 257,
+        "grey": lambda: cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY),
+        "transparent": lambda: cv2.cvtColor(photo, cv2.COLOR_BGR2BGRA),
+    }[colours]()
+    assert_is_the_face((await detected(site, encoded(".png", picture)))["result"])
+
+
+async def test_the_picture_with_the_boxes_is_its_owners_alone(serve: Serve) -> None:
+    keys = {name: f"{name}-s-key-is-long-enough" for name in ("ann", "bob")}
+    async with serve(api_keys=",".join(f"{name}:{key}" for name, key in keys.items())) as site:
+        of_ann, of_bob = ({"X-API-Key": key} for key in keys.values())
+        made = await send(site, form(("photo", "a", PORTRAIT)), f"/tasks/detect-faces{PATIENT}", **of_ann)
+        file_url = (await site.get(f"/tasks/{made.id}?wait=20", of_ann)).json["result"]["file_url"]
+        served = await site.get(file_url, of_ann)
+        assert served.status == 200
+        assert served.headers["X-Content-Type-Options"] == "nosniff"
+        assert served.headers["Content-Disposition"].startswith("attachment")
+        assert_problem(await site.get(file_url, of_bob), 404)
+        assert_problem(await site.get(file_url), 401)
 
 
 @pytest.mark.parametrize("kind", [".jpg", ".webp", ".bmp", ".gif"])
@@ -113,16 +146,6 @@ async def test_without_opencv_the_answer_says_how_to_get_it(site: Site, monkeypa
 # --- files that no picture is in
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png(width: int, height: int, pixels: bytes = b"", more: bytes = b"") -> bytes:
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = chunk(b"IHDR", head) + more + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
-
-
 def animation(kind: str) -> bytes:
     """The portrait twice, as frames."""
     frames = cv2.Animation()
@@ -147,6 +170,8 @@ HOSTILE = {
     "the first bytes of a JPEG": (b"\xff\xd8", "too early"),
     "a PNG without pixels": (png(0, 10), "no pixels"),
     "a decompression bomb": (png(50_000, 50_000, b"\x00" * 5_000_000), "megapixels"),
+    "a PNG of one long line": (png(65_501, 1, b"\x00" * 196_504), "on a side"),
+    "a PNG of two sizes": (png(9, 9, more=png(30_000, 30_000)[8:33]), "damaged"),
     "a PNG that lies about its size": (png(6000, 6000, b"\x00" * 100), "damaged"),
     "an animated PNG": (animation(".png"), "animated"),
     "an animated GIF": (animation(".gif"), "animated"),
@@ -172,3 +197,39 @@ async def test_what_is_no_picture_fails_with_a_reason(site: Site) -> None:
     history = (await site.get(f"/tasks/{task['task_id']}/history")).json
     assert [attempt["error"]["traceback"] for attempt in history["attempts"]] == [None]
     assert_is_the_face((await detected(site, PORTRAIT))["result"])
+
+
+async def test_a_small_file_that_takes_for_ever_to_decode_is_given_up(site: Site) -> None:
+    """`timeout` would allow it two minutes; its processor time is over after three seconds."""
+    task = await detected(site, scans(7400, 5400, 100_000))
+    assert (task["status"], task["error"]["type"]) == ("failed", "process_died")
+    assert "processor time was over" in task["error"]["message"]
+    assert_is_the_face((await detected(site, PORTRAIT))["result"])
+
+
+async def test_what_a_decoder_says_of_a_file_is_not_the_servers_output(site: Site, capfd: CaptureFixture[str]) -> None:
+    """A line for each chunk it dislikes: a photo of 10 MB could fill the log with a million of them."""
+    chunks = chunk(b"tEXt", b"", damage=1) * 1000
+    task = await detected(site, png(64, 64, (b"\x00" + b"\x80" * 192) * 64, more=chunks))
+    assert (task["status"], task["result"]["count"]) == ("completed", 0)
+    assert "libpng" not in capfd.readouterr().err
+
+
+LIMITED = """
+import importlib, mmap, signal
+module = importlib.import_module("quart_app.tasks.detect_faces")
+with module._limits():
+    mmap.mmap(-1, module.MEMORY // 2)
+    try:
+        mmap.mmap(-1, module.MEMORY * 2)
+    except OSError as error:
+        print(error.strerror)
+mmap.mmap(-1, module.MEMORY * 2)
+print("free again", signal.getitimer(signal.ITIMER_PROF))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="THE ADDRESS SPACE IS LIMITED ON LINUX ALONE")
+def test_the_memory_that_a_photo_may_take_is_limited_and_that_of_the_next_task_is_not() -> None:
+    told = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert told.stdout.splitlines() == ["Cannot allocate memory", "free again (0.0, 0.0)"]
