@@ -180,11 +180,11 @@ class Runtime:
         self.limits = OutboundLimits(limits, self.clock)
         self.clients = ClientLimit(limits, self.clock, settings.client_limit, settings.client_window)
         self.service = TaskService(self.store, self.registry, self.clock, settings)
+        self.uploads = Uploads(SqlUploads(self._db), self.files, settings.data_path.absolute() / FOLDER, self.clock)
         schedule_store = SqlSchedules(self._db, listener=self)
-        self.schedules = Schedules(schedule_store, self.service, self.clock)
+        self.schedules = Schedules(schedule_store, self.service, self.clock, self.uploads.find)
         self._scheduler = Scheduler(schedule_store, self.service)
         self._schedule_loop = Loop("scheduler", self._scheduler.run_once, self.clock, interval=1.0)
-        self.uploads = Uploads(SqlUploads(self._db), self.files, settings.data_path.absolute() / FOLDER, self.clock)
         self.processes = Processes(settings.cpu_slots, settings.max_result, settings.data_path, self.files.life)
         self.runner = Runner(self.store, self.registry, self.clock, self, self.processes)
         self.service.cancel_run = self.runner.cancel

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from quart_app.clock import Clock
 from quart_app.core import codec
-from quart_app.core.errors import ConfigError, InvalidArgs, ScheduleConflict, ScheduleNotFound, UnknownKind
+from quart_app.core.errors import (
+    ConfigError,
+    InvalidArgs,
+    ScheduleConflict,
+    ScheduleNotFound,
+    UnknownKind,
+    UploadNotFound,
+)
 from quart_app.core.schedule import MAX_ARGS, MAX_OWNED, TAG, Schedule, first_fire
 from quart_app.core.task import Enqueued
 from quart_app.runner.registry import TaskKind
@@ -23,8 +30,16 @@ log = logging.getLogger("quart_app.schedules")
 class Schedules:
     """`owner` None reads and changes everybody's; another owner's schedule is not found."""
 
-    def __init__(self, store: ScheduleStore, service: TaskService, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: ScheduleStore,
+        service: TaskService,
+        clock: Clock,
+        find_upload: Callable[[str, str], Awaitable[object]],
+    ) -> None:
+        """`find_upload` takes an id and its owner, and raises UploadNotFound."""
         self._store = store
+        self._find_upload = find_upload
         self._service = service
         self._clock = clock
 
@@ -61,7 +76,7 @@ class Schedules:
         """`fields` are those of Schedule that its owner chooses; `args` is decoded JSON. Raises InvalidInput,
         InvalidArgs, ScheduleConflict, StoreUnavailable."""
         now = self._clock.now()
-        args = self._checked(fields["kind"], fields.get("args", {}), now)
+        args = await self._checked(fields["kind"], fields.get("args", {}), owner, now)
         made = Schedule(**{**fields, "name": name, "owner": owner, "args": args, "created_at": now})
         made = _planned(made, now)
         if not await self._store.add_schedule(made, MAX_OWNED):
@@ -79,7 +94,7 @@ class Schedules:
         changes = dict(fields)
         if changes.keys() & {"kind", "args"}:
             args = fields.get("args", codec.loads(before.args))
-            changes["args"] = self._checked(fields.get("kind", before.kind), args, now)
+            changes["args"] = await self._checked(fields.get("kind", before.kind), args, before.owner, now)
         if "cron" in changes and "every_ms" not in changes:
             changes["every_ms"] = None
         if "every_ms" in changes and "cron" not in changes:
@@ -106,19 +121,28 @@ class Schedules:
         await self._store.note_task(name, made.id)
         return made
 
-    def _checked(self, kind: str, args: Any, now: int) -> str:
-        """The args as JSON text, when the kind takes them."""
+    async def _checked(self, kind: str, args: Any, owner: str, now: int) -> str:
+        """The args as JSON text, when the kind takes them and the uploads that they name are the owner's."""
+        request = TaskRequest(kind, args)
         try:
-            text = self._service.prepare(TaskRequest(kind, args), now).args
+            made = self._service.prepare(request, now)
+            for upload in made.uploads:
+                await self._find_upload(upload, owner)
         except UnknownKind as error:
             raise InvalidArgs([("/kind", str(error))]) from None
+        except UploadNotFound as error:
+            raise _below_args(self._service.unknown_upload([request], [made], str(error))) from None
         except ArgsTooLarge:
             raise
         except InvalidArgs as error:
-            raise InvalidArgs([(f"/args{pointer}", detail) for pointer, detail in error.errors]) from None
-        if len(text.encode()) > MAX_ARGS:
+            raise _below_args(error) from None
+        if len(made.args.encode()) > MAX_ARGS:
             raise ArgsTooLarge(f"the args of a schedule are limited to {MAX_ARGS} bytes of JSON")
-        return text
+        return made.args
+
+
+def _below_args(error: InvalidArgs) -> InvalidArgs:
+    return InvalidArgs([(f"/args{pointer}", detail) for pointer, detail in error.errors])
 
 
 def _planned(schedule: Schedule, now: int) -> Schedule:

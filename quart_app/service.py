@@ -134,7 +134,7 @@ class TaskService:
         try:
             return await self._store.enqueue(tasks)
         except UploadNotFound as error:
-            raise self._unknown_upload(requests, tasks, str(error)) from None
+            raise self.unknown_upload(requests, tasks, str(error)) from None
 
     async def enqueue_kind(self, kind: str, args: Mapping[str, Any], options: Mapping[str, Any]) -> TaskHandle:
         """For code: args are Python values that have a JSON form. Raises as `enqueue`."""
@@ -162,7 +162,8 @@ class TaskService:
             raise ArgsTooLarge(f"args are limited to {self._settings.max_args} bytes of JSON")
         return self._fill(kind, args, uploads, request, now)
 
-    def _unknown_upload(self, requests: Sequence[TaskRequest], tasks: Sequence[NewTask], upload: str) -> InvalidArgs:
+    def unknown_upload(self, requests: Sequence[TaskRequest], tasks: Sequence[NewTask], upload: str) -> InvalidArgs:
+        """What to say to those who named this upload, which their owner does not have."""
         index = next(index for index, task in enumerate(tasks) if upload in task.uploads)
         kind = self.registry.get(requests[index].kind)
         error = marks.unknown_upload(kind.marks if kind is not None else {}, requests[index].args, upload)

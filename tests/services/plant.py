@@ -13,6 +13,7 @@ from quart_app.services.scheduler import Scheduler
 from quart_app.settings import Settings
 from quart_app.store.base import Store
 from quart_app.store.sql_schedules import SqlSchedules
+from quart_app.store.sql_uploads import SqlUploads
 from quart_app.store.sqlite import Database
 from tests.clock import START, VirtualClock
 from tests.store.kit import Bells, Sql
@@ -33,7 +34,7 @@ class Plant:
         self.store, self.clock = store, clock
         self.schedules = SqlSchedules(database, Bells())
         self.service = TaskService(store, Registry([tick]), clock, Settings(**settings))
-        self.door = Schedules(self.schedules, self.service, clock)
+        self.door = Schedules(self.schedules, self.service, clock, SqlUploads(database).find_upload)
         self.restart()
 
     def restart(self) -> None:

@@ -198,6 +198,56 @@ async def test_an_upload_that_no_task_uses_goes_after_a_day(site: Site) -> None:
     assert stored(site) == []
 
 
+async def test_a_schedule_keeps_what_it_names_until_it_is_deleted_or_names_another(site: Site) -> None:
+    first = await upload(site, b"first")
+    yearly = {"name": "s", "kind": "digest", "cron": "0 0 1 1 *", "args": {"upload_id": first}}
+    assert (await site.post("/schedules", yearly)).status == 201
+    runtime = site.app.extensions["quart_app"].runtime
+    month = 30 * 86_400_000
+    await runtime.uploads.run_once(runtime.clock.now() + month)
+    assert stored(site) == [b"first"]
+    # Not even a task that comes and goes takes it away.
+    triggered = await site.ended((await site.post("/schedules/s/trigger")).id)
+    await site.delete(f"/tasks/{triggered['task_id']}")
+    await swept(site)
+    assert (triggered["status"], stored(site)) == ("completed", [b"first"])
+
+    second = await upload(site, b"second")
+    changed = await site.request("PATCH", "/schedules/s", {"args": {"upload_id": first, "other": second}})
+    assert changed.status == 200
+    await runtime.uploads.run_once(runtime.clock.now() + month)
+    assert stored(site) == [b"first", b"second"]
+    assert (await site.request("PATCH", "/schedules/s", {"args": {"upload_id": second}})).status == 200
+    await runtime.uploads.run_once(runtime.clock.now() + month)
+    assert stored(site) == [b"second"]
+    assert (await site.delete("/schedules/s")).status == 204
+    await runtime.uploads.run_once(runtime.clock.now() + month)
+    assert stored(site) == []
+
+
+async def test_a_schedule_can_name_its_owners_uploads_alone(serve: Serve) -> None:
+    async with serve(tasks=f"{KINDS},{UPLOAD_KINDS}", api_keys=KEYS) as site:
+        of_ann = await upload(site, b"ann's", **ANN)
+        plan = {"kind": "digest", "every": 3600}
+        for named, owner in ((of_ann, BOB), ("0" * 32, ANN)):
+            args = {"upload_id": named}
+            assert_problem(
+                await site.post("/schedules", {**plan, "name": "s", "args": args}, owner), 422, "/args/upload_id"
+            )
+        made = await site.post("/schedules", {**plan, "name": "s", "args": {"upload_id": of_ann}}, ANN)
+        assert made.status == 201
+        unknown = {"args": {"upload_id": of_ann, "other": "0" * 32}}
+        assert_problem(await site.request("PATCH", "/schedules/s", unknown, ANN), 422, "/args/other")
+        # A text of the same letters in somebody else's args holds nothing.
+        await site.delete("/schedules/s", ANN)
+        assert (
+            await site.post("/schedules", {**plan, "name": "s", "kind": "anybodys", "args": {"file": of_ann}}, BOB)
+        ).status == 201
+        runtime = site.app.extensions["quart_app"].runtime
+        await runtime.uploads.run_once(runtime.clock.now() + 86_400_000 * 2)
+        assert stored(site) == []
+
+
 async def test_unused_uploads_are_bounded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quart_app.uploads.MAX_UNUSED", 2)
     first = await upload(site, b"1")
