@@ -79,6 +79,20 @@ def test_a_read_only_file_system_is_74_and_one_line(make_server: MakeServer, own
     assert server.sigterm() == 0
 
 
+def test_an_upload_that_fills_the_disk_is_refused_and_leaves_the_room_to_others(
+    make_server: MakeServer, own_disk: Path
+) -> None:
+    server = make_server(data_dir=own_disk / "data", max_upload=10**9).start().wait_ready()
+    kept = server.post("quick", {"x": "kept"}, delay=1)
+    refused = server.client.post("/uploads", files={"file": ("large", bytes(50_000_000))})
+    assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
+    assert "No space left on device" in refused.json()["detail"]
+    assert list((own_disk / "data" / "uploads").iterdir()) == []
+    assert server.ended(kept)["result"] == "kept"
+    taken = server.client.post("/uploads", files={"file": ("small", bytes(5_000_000))})
+    assert (taken.status_code, taken.json()["size"]) == (201, 5_000_000)
+
+
 @contextmanager
 def read_only(server: Server) -> Iterator[None]:
     """Writes to the database fail, as they do on a file system that was remounted read-only after an error. (Nobody

@@ -10,6 +10,7 @@ from quart import Quart
 from quart_app.app import QuartTasks, create_app
 from quart_app.settings import Settings
 from tests.web import kinds
+from tests.web.forms import form, send, stored
 from tests.web.site import Site, assert_problem
 
 
@@ -73,6 +74,19 @@ async def test_keys_guard_our_routes_under_the_prefix_and_not_the_apps_own(tmp_p
         asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
         assert (await site.request("OPTIONS", "/jobs/tasks/echo", headers=asked)).status == 204
         assert "Vary" not in (await site.get("/")).headers
+
+
+async def test_files_are_taken_in_up_to_the_smaller_of_two_limits(tmp_path: Path) -> None:
+    settings = Settings(data_dir=str(tmp_path), drain_seconds=0.0, max_upload=5000)
+    app = Quart("somebody")
+    app.config["MAX_CONTENT_LENGTH"] = 10_000
+    QuartTasks(app, settings, tasks=[kinds.echo], url_prefix="/jobs")
+    async with app.test_app():
+        site = Site(app, settings)
+        assert (await send(site, form(("file", "a", b"x" * 5000)), "/jobs/uploads")).status == 201
+        assert_problem(await send(site, form(("file", "a", b"x" * 5001)), "/jobs/uploads"), 413)
+        assert_problem(await send(site, form(("file", "a", b"x" * 20_000)), "/jobs/uploads"), 413)
+        assert stored(site) == [b"x" * 5000]
 
 
 async def test_without_keys_our_routes_answer_this_machine_alone(tmp_path: Path) -> None:

@@ -42,6 +42,45 @@ async def test_a_client_that_hangs_up_leaves_nothing(site: Site) -> None:
     assert site.sql("SELECT * FROM uploads") == []
 
 
+async def test_an_answer_that_comes_before_the_end_of_a_file_can_be_sent(site: Site) -> None:
+    """Hypercorn keeps ten messages for a handler, and its last `send` waits for room for one more."""
+    messages: asyncio.Queue[Any] = asyncio.Queue(10)
+    answered = []
+
+    async def client() -> None:
+        await messages.put({"type": "http.request", "body": BODY.replace(b"file", b"none", 1), "more_body": True})
+        while True:
+            await messages.put({"type": "http.request", "body": b"x" * web_site.WINDOW, "more_body": True})
+            await asyncio.sleep(0)
+
+    async def send(message: Any) -> None:
+        answered.append(message.get("status"))
+        for _ in range(20):  # the client goes on
+            await asyncio.sleep(0)
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            await messages.put({"type": "http.disconnect"})
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "scheme": "http",
+        "http_version": "1.1",
+        "path": "/uploads",
+        "raw_path": b"/uploads",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost"), (b"content-type", FORM.encode())],
+        "client": ("127.0.0.1", 4000),
+        "server": ("127.0.0.1", 80),
+        "extensions": {},
+    }
+    sending = asyncio.create_task(client())
+    try:
+        await asyncio.wait_for(site.app(scope, messages.get, send), DEADLINE)  # type: ignore[arg-type]
+    finally:
+        sending.cancel()
+    assert answered[0] == 422
+
+
 async def test_no_more_is_let_in_than_a_window_until_it_is_taken() -> None:
     pace = Pace()
     pace.came(web_site.WINDOW + 1)
