@@ -114,6 +114,10 @@ class SiteConnection(ASGIHTTPConnection):
             # Nobody reads on. Hypercorn's last `send` waits for room in the queue that `receive` empties: as long as
             # that keeps a pace, the client sends and waits for ever.
             pace.end()
+            if message["type"] == "http.response.start" and not request.body.complete:
+                # The server ends the connection, and a client that was not told would send its next request there.
+                rest = [field for field in message["headers"] if field[0] != b"connection"]
+                message = {**message, "headers": [*rest, (b"connection", b"close")]}
             await send(message)
 
         return super().handle_request(request, answer)

@@ -10,7 +10,7 @@ from werkzeug.datastructures import Headers
 
 from quart_app.web import site as web_site
 from quart_app.web.site import Pace
-from tests.web.forms import FORM, form, stored
+from tests.web.forms import FORM, form, send, stored
 from tests.web.site import DEADLINE, Site
 
 BODY = form(("file", "a", b"x" * 1000))
@@ -45,7 +45,7 @@ async def test_a_client_that_hangs_up_leaves_nothing(site: Site) -> None:
 async def test_an_answer_that_comes_before_the_end_of_a_file_can_be_sent(site: Site) -> None:
     """Hypercorn keeps ten messages for a handler, and its last `send` waits for room for one more."""
     messages: asyncio.Queue[Any] = asyncio.Queue(10)
-    answered = []
+    answered: list[Any] = []
 
     async def client() -> None:
         await messages.put({"type": "http.request", "body": BODY.replace(b"file", b"none", 1), "more_body": True})
@@ -53,8 +53,8 @@ async def test_an_answer_that_comes_before_the_end_of_a_file_can_be_sent(site: S
             await messages.put({"type": "http.request", "body": b"x" * web_site.WINDOW, "more_body": True})
             await asyncio.sleep(0)
 
-    async def send(message: Any) -> None:
-        answered.append(message.get("status"))
+    async def take(message: Any) -> None:
+        answered.append(message)
         for _ in range(20):  # the client goes on
             await asyncio.sleep(0)
         if message["type"] == "http.response.body" and not message.get("more_body"):
@@ -75,10 +75,15 @@ async def test_an_answer_that_comes_before_the_end_of_a_file_can_be_sent(site: S
     }
     sending = asyncio.create_task(client())
     try:
-        await asyncio.wait_for(site.app(scope, messages.get, send), DEADLINE)  # type: ignore[arg-type]
+        await asyncio.wait_for(site.app(scope, messages.get, take), DEADLINE)  # type: ignore[arg-type]
     finally:
         sending.cancel()
-    assert answered[0] == 422
+    assert answered[0]["status"] == 422
+    assert (b"connection", b"close") in answered[0]["headers"]
+
+
+async def test_a_file_that_was_taken_keeps_its_connection(site: Site) -> None:
+    assert "Connection" not in (await send(site, BODY)).headers
 
 
 async def test_no_more_is_let_in_than_a_window_until_it_is_taken() -> None:
