@@ -90,6 +90,8 @@ DRIVERS: dict[str, set[str]] = {
     "httpx": {"runtime", "runner.context", "cli", "outbound", "tasks", "web.examples"},
     "httpcore": {"outbound"},
     "cv2": {"tasks.detect_faces"},
+    "PIL": {"tasks.detect_faces"},
+    "protego": {"tasks.crawl"},
     "rich": {"cli"},
     "dotenv": {"settings"},
     "uuid_utils": {"service"},

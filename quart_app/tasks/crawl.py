@@ -17,12 +17,12 @@ from urllib.parse import urljoin
 
 import httpx
 import msgspec
+from protego import Protego
 
 from quart_app.core import targets
 from quart_app.core.targets import TargetRefused
 from quart_app.runner import NonRetryable, PublicUrl, TaskContext, task
 from quart_app.tasks.links import Links
-from quart_app.tasks.robots import FIELDS, Robots
 
 AGENT: Final = "quart_app-crawler"
 HEADERS: Final = {"User-Agent": f"{AGENT}/1", "Accept": "text/html,*/*;q=0.1", "Accept-Encoding": "identity"}
@@ -32,6 +32,7 @@ PAGE_SECONDS: Final = 20.0
 PAGE_BYTES: Final = 1_048_576  # of a page that are read
 ROBOTS_BYTES: Final = 512_000  # RFC 9309, 2.5: at least 500 KiB
 ROBOTS_LINES: Final = 5000
+FIELDS: Final = ("user-agent", "allow", "disallow", "crawl-delay")
 MAX_REDIRECTS: Final = 5  # RFC 9309, 2.3.1.2, for robots.txt; enough for a page
 MAX_WAITING: Final = 5000  # addresses that wait for their turn
 MAX_REASON: Final = 100  # characters; with the bounds of links.py the report of 500 pages stays below 1 MiB
@@ -51,8 +52,9 @@ async def crawl(ctx: TaskContext, url: PublicUrl, max_pages: Pages = 50, max_dep
     if start is None:
         raise NonRetryable("the url is too long")
     site = targets.site(start)
-    rules = Robots(await ctx.step("robots.txt", read_robots, ctx, urljoin(start, "/robots.txt"), site), AGENT)
-    pause = min(PAUSE if rules.delay is None else rules.delay, MAX_PAUSE)
+    rules = Protego.parse(await ctx.step("robots.txt", read_robots, ctx, urljoin(start, "/robots.txt"), site))
+    delay = rules.crawl_delay(AGENT)
+    pause = min(PAUSE if delay is None else delay, MAX_PAUSE)
 
     waiting: deque[tuple[str, int, str | None]] = deque([(start, 0, None)])
     seen = {start}
@@ -64,7 +66,7 @@ async def crawl(ctx: TaskContext, url: PublicUrl, max_pages: Pages = 50, max_dep
         await asyncio.sleep(0)  # a site of forbidden pages must not keep the event loop
         if page_url in reached:
             continue
-        if not rules.allows(page_url):
+        if not rules.can_fetch(page_url, AGENT):
             report["skipped"]["robots"] += 1
             continue
         name = f"page {hashlib.sha256(page_url.encode()).hexdigest()[:20]}"
@@ -105,8 +107,8 @@ def _enter(report: dict[str, Any], url: str, found_on: str | None, page: dict[st
 # --- steps
 
 
-async def read_robots(ctx: TaskContext, url: str, site: str) -> list[str]:
-    """The rules of the site, as lines. RFC 9309, 2.3.1: no file, no rules; an error of the server forbids everything.
+async def read_robots(ctx: TaskContext, url: str, site: str) -> str:
+    """The rules of the site. RFC 9309, 2.3.1: no file, no rules; an error of the server forbids everything.
     Raises Unreachable, NonRetryable."""
     try:
         async with asyncio.timeout(PAGE_SECONDS):
@@ -120,14 +122,15 @@ async def read_robots(ctx: TaskContext, url: str, site: str) -> list[str]:
     if answer.status == 429 or answer.status >= 500:
         raise Unreachable(f"{url} is answered with {answer.status}: the site does not want to be crawled now")
     if answer.status >= 300:
-        return []
+        return ""
     if answer.encoded:
         raise Unreachable(f"{url} is answered with a Content-Encoding that was not asked for: its rules cannot be read")
     lines = (line.strip() for line in answer.body.decode("utf-8-sig", "replace").splitlines())
-    return [line for line in lines if line.lower().startswith(FIELDS) and len(line) < 2000][:ROBOTS_LINES]
+    kept = [line for line in lines if line.lower().startswith(FIELDS) and len(line) < 2000]
+    return "\n".join(kept[:ROBOTS_LINES])
 
 
-async def read_page(ctx: TaskContext, url: str, rules: Robots, pause: float) -> dict[str, Any]:
+async def read_page(ctx: TaskContext, url: str, rules: Protego, pause: float) -> dict[str, Any]:
     """What is at `url`, and the links of the same site; or why it cannot be had."""
     site = targets.site(url)
     turn = ctx.limit(f"crawl {site[:60]} {pause:g}", 1, pause) if pause else contextlib.nullcontext()
@@ -165,7 +168,7 @@ class _Answer(msgspec.Struct):
     elsewhere: str = ""
 
 
-async def _get(ctx: TaskContext, url: str, site: str, rules: Robots | None, limit: int) -> _Answer:
+async def _get(ctx: TaskContext, url: str, site: str, rules: Protego | None, limit: int) -> _Answer:
     """Ask for `url`, following redirects within the site, and read up to `limit` bytes of a page, or of robots.txt
     (then there are no `rules`). Raises httpx.HTTPError, TargetRefused."""
     for _ in range(MAX_REDIRECTS + 1):
@@ -186,7 +189,7 @@ async def _get(ctx: TaskContext, url: str, site: str, rules: Robots | None, limi
         following = Links(url).absolute(target)
         if following is None or targets.site(following) != site:
             return _Answer(following or url, status, elsewhere="redirects")
-        if rules is not None and not rules.allows(following):
+        if rules is not None and not rules.can_fetch(following, AGENT):
             return _Answer(following, status, elsewhere="robots")
         url = following
     return _Answer(url, status)

@@ -7,13 +7,13 @@ from typing import Final
 from urllib.parse import quote, urljoin, urlsplit
 
 from quart_app.core import targets
-from quart_app.tasks.robots import SAFE
 
 MAX_LINKS: Final = 500  # different ones of a page that are looked at
 MAX_TOTAL: Final = 65_536  # characters of all of them
 MAX_LINK: Final = 600  # characters of an address
 MAX_TITLE: Final = 200
 PIECE: Final = 16_384
+SAFE: Final = "/?:@!$&'()*+,;=-._~%[]"  # RFC 3986: what stands for itself, and what is encoded already
 STUCK: Final = 262_144  # characters after which a tag that does not end is given up: the parser looks at them again
 
 

@@ -45,8 +45,8 @@ def assert_is_the_face(result: Any, scale: float = 1.0) -> None:
     assert 60 * scale < w < 160 * scale
 
 
-def chunk(kind: bytes, data: bytes, damage: int = 0) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data) ^ damage)
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png(width: int, height: int, pixels: bytes = b"", more: bytes = b"", depth: int = 8) -> bytes:

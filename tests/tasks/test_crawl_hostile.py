@@ -94,6 +94,14 @@ async def test_a_huge_robots_txt_is_read_up_to_the_limit(crawler: Site) -> None:
         assert [len(result["pages"]), result["skipped"]["robots"]] == [1, 1]
 
 
+async def test_rules_made_to_be_hard_to_match_are_matched_at_once(crawler: Site) -> None:
+    """A pattern that tries all the ways in which its wildcards could match would take for ever."""
+    rules = b"User-agent: *\nCrawl-delay: 0\n" + b"Disallow: /" + b"*a" * 900 + b"b$\n"
+    with WebSite({"/robots.txt": rules, "/": links("/" + "a" * 500), "/" + "a" * 500: links()}).served() as web:
+        result = (await crawler.run("crawl", {"url": web.url}))["result"]
+        assert (len(result["pages"]), result["skipped"]["robots"]) == (2, 0)
+
+
 @pytest.mark.parametrize("charset", ["idna", "unicode_escape", "utf-16", "no-such", "iso-8859-1; x=y", ""])
 async def test_whatever_charset_a_page_names_it_is_read(crawler: Site, charset: str) -> None:
     def page(handler: BaseHTTPRequestHandler) -> None:
