@@ -46,19 +46,21 @@ OUTCOMES: Final[dict[type[lifecycle.Decision], str]] = {
 
 
 class Run:
-    """One claimed task in this process. `interrupt` says why the handler must end; the first reason wins."""
+    """One claimed task in this process. `interrupt` says why the handler must end; the first reason wins, and none
+    comes after the handler's own end."""
 
-    __slots__ = ("_timer", "context", "reason", "task", "verdict")
+    __slots__ = ("_timer", "context", "inner", "reason", "task", "verdict")
 
     def __init__(self, task: Claimed) -> None:
         self.task = task
         self.reason = ""
         self.context: TaskContext | None = None
+        self.inner: asyncio.Task[Outcome | None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.verdict: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def interrupt(self, reason: str) -> None:
-        if self.verdict.done():
+        if self.verdict.done() or (self.inner is not None and self.inner.done()):
             return
         self.reason = reason
         if self.context is not None:
@@ -173,15 +175,16 @@ class Runner:
         context = run.context = TaskContext(task, args, self._store, self._clock, self._doors)
         if task.has_steps:
             await context.load_steps()
-        inner = asyncio.get_running_loop().create_task(self._handle(run, kind, context, args))
+        inner = run.inner = asyncio.get_running_loop().create_task(self._handle(run, kind, context, args))
         inner.add_done_callback(run.ended)
         if kind.executor != "process":  # there the time runs from when a child is free
             run.arm()
         try:
             await run.verdict
         except asyncio.CancelledError:
-            run.reason = "stop"
-            context.cancelled = True
+            if not inner.done():
+                run.reason = "stop"
+                context.cancelled = True
         finally:
             run.disarm()
         if inner.done() and run.reason != "stop":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.runner.engine import Gate, result, until
 
 calls: list[str] = []
 gate = Gate()
+stops: list[Callable[[], None]] = []
 pytestmark = pytest.mark.usefixtures("fresh_state")
 
 
@@ -67,6 +69,12 @@ async def quick() -> None:
     calls.append("quick")
 
 
+@task("ends")
+async def ends() -> None:
+    calls.append("ends")
+    asyncio.get_running_loop().call_soon(stops.pop())
+
+
 KINDS = ["waits", "swallows", "polls", "ignores", "raises-when-cancelled"]
 
 
@@ -108,6 +116,16 @@ async def test_a_draining_engine_takes_no_new_tasks_and_claims_nothing(start: St
     await engine.close()
     assert engine.sql("SELECT kind, status FROM tasks ORDER BY seq") == [("waits", "completed"), ("quick", "pending")]
     assert calls == ["waits"]
+
+
+async def test_a_handler_that_has_ended_when_the_stop_comes_is_completed(start: Start) -> None:
+    """It ends in one turn of the loop, which its runner hears of in the next: the stop comes between the two."""
+    engine = await start()
+    stops.append(engine.runtime.runner.stop)
+    handle = await engine.enqueue("ends")
+    await until(lambda: calls == ["ends"], "the run")
+    await engine.close()
+    assert engine.sql("SELECT status FROM tasks WHERE id = ?", handle.id) == [("completed",)]
 
 
 async def test_a_stop_in_the_middle_of_claims_leaves_no_row_processing(start: Start) -> None:
