@@ -118,8 +118,9 @@ case $mode in
             check mypy
             echo "startup.sh: pytest" >&2
         fi
-        # Most tests wait for real processes, so that two at a time share even one core well.
-        exec $python -m pytest -n 2 --dist worksteal "$@"
+        # The whole suite two tests at a time: most wait for real processes.
+        [ $# -gt 0 ] || set -- -n 2 --dist worksteal
+        exec $python -m pytest "$@"
         ;;
     --dev)
         install requirements.txt
