@@ -7,6 +7,7 @@ is left out here was a seventh of the time that Quart takes for a request.
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -17,10 +18,12 @@ from quart.sessions import NullSession, SessionInterface
 from quart.wrappers.base import BaseRequestWebsocket
 from quart.wrappers.request import Body
 from werkzeug.exceptions import RequestEntityTooLarge
-from werkzeug.routing import MapAdapter
+from werkzeug.routing import MapAdapter, RuleFactory
 
 WINDOW: Final = 262_144  # bytes of a file that may wait in memory
 FORM: Final = 65_536  # bytes of a form beside its file
+MAX_KNOWN: Final = 1000  # ways that are remembered
+_RULE: Final = {"return_rule": True}
 _NO_PATH: Final = (
     b'{"type":"urn:quart-app:problem:invalid-input","title":"Invalid input","status":400,'
     b'"detail":"the target of the request is no path","error":"Invalid input"}'
@@ -136,12 +139,38 @@ def _paced(receive: Any, pace: Pace) -> Any:
 
 
 class SiteMap(QuartMap):
-    """One site: no route depends on the Host, so there is nothing to find out from it."""
+    """One site: no route depends on the Host, so there is nothing to find out from it. What is posted goes to the same
+    few places again and again, so the way there is remembered."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.known: dict[str, tuple[Any, Any]] = {}
+        super().__init__(*args, **kwargs)
+
+    def add(self, rulefactory: RuleFactory) -> None:
+        self.known.clear()
+        super().add(rulefactory)
 
     def bind_to_request(
         self, request: BaseRequestWebsocket, subdomain: str | None, server_name: str | None
     ) -> MapAdapter:
-        return self.bind("localhost", request.root_path, "", request.scheme, request.method, request.path, "")
+        root, scheme, method = request.root_path, request.scheme, request.method
+        return SiteAdapter(self, "localhost", root, "", scheme, request.path, method, "")
+
+
+class SiteAdapter(MapAdapter):
+    def match(self, *args: Any, **kwargs: Any) -> Any:
+        """Quart asks once a request, for a rule and its arguments, and gives `return_rule` alone."""
+        if self.default_method != "POST" or args or kwargs != _RULE:
+            return super().match(*args, **kwargs)
+        known: dict[str, tuple[Any, Any]] = self.map.known  # type: ignore[attr-defined]
+        found = known.get(self.path_info)
+        if found is None:
+            found = super().match(**kwargs)
+            if len(known) >= MAX_KNOWN:
+                known.clear()
+            known[self.path_info] = found
+        rule, values = found
+        return rule, dict(values)
 
 
 class NoSessions(SessionInterface):
@@ -172,6 +201,13 @@ class Site(Quart):
             file_paths = paths
 
         self.request_class = FileRequest
+
+    def ensure_async(self, func: Any) -> Any:
+        """Asked for every hook and view of a request, and Quart's answer takes long for those that are async."""
+        code = getattr(func, "__code__", None)
+        if code is not None and code.co_flags & inspect.CO_COROUTINE:
+            return func
+        return super().ensure_async(func)
 
     async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan" or scope["path"].startswith("/"):
