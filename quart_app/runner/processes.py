@@ -124,25 +124,24 @@ class Processes:
 
     async def _start(self) -> _Child:
         ours, theirs = socket.socketpair()
-        try:
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "quart_app.runner.child",
-                str(theirs.fileno()),
-                str(os.getpid()),
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=environment,
-            )
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        # A result is a JSON text inside JSON: escaping can double it.
-        reader, writer = await asyncio.open_connection(sock=ours, limit=2 * self._max_result + 1_048_576)
+        with theirs:
+            # The connection first: between a process that has started and `_all` nothing may wait, or a stop in that
+            # moment would leave the process to itself. A result is a JSON text inside JSON: escaping can double it.
+            reader, writer = await asyncio.open_connection(sock=ours, limit=2 * self._max_result + 1_048_576)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "quart_app.runner.child",
+                    str(theirs.fileno()),
+                    str(os.getpid()),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                )
+            except BaseException:
+                writer.close()
+                raise
         child = _Child(process, reader, writer)
         self._all.add(child)
         return child

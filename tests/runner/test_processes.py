@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from pathlib import Path
@@ -14,6 +15,7 @@ from quart_app.runner import processes as processes_module
 from quart_app.runner import runner as runner_module
 from quart_app.runner.registry import Registry
 from quart_app.service import TaskHandle
+from tests.acceptance.harness import children
 from tests.runner import process_kinds
 from tests.runner.conftest import Start
 from tests.runner.engine import Engine, result, until
@@ -196,6 +198,16 @@ async def test_a_stop_kills_the_children_and_releases_their_tasks(start: Start) 
     await first_life.close()
     await until(lambda: not alive(pid) and not alive(idle), "the end of the children")
     assert first_life.sql("SELECT status, attempt, crashes FROM tasks WHERE id = ?", handle.id) == [("pending", 0, 0)]
+
+
+async def test_a_stop_while_a_child_starts_leaves_none_behind(start: Start) -> None:
+    for turns in range(3, 30, 2):
+        engine = await _start(start)
+        await engine.enqueue("computes")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await engine.close()
+        assert children(os.getpid()) == set(), f"after {turns} turns of the loop"
 
 
 async def test_a_lost_claim_ends_the_child(engine: Engine) -> None:
