@@ -25,19 +25,20 @@ MAX_CONNECTIONS: Final = 50
 
 
 def trusting_client() -> httpx.AsyncClient:
-    """For URLs of the operator's. No redirects, proxies of the environment, or cookies, as with the other."""
-    return httpx.AsyncClient(
-        timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
-        limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
-        trust_env=False,
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-    )
+    """For URLs of the operator's."""
+    limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+    return _client(httpx.AsyncHTTPTransport(trust_env=False, limits=limits))
 
 
 def client(allow_private: bool) -> httpx.AsyncClient:
+    """For URLs that somebody else chose."""
+    return _client(_Transport(allow_private))
+
+
+def _client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
     """No redirects, no proxies of the environment, no cookies (one jar would be shared by everybody's tasks)."""
     return httpx.AsyncClient(
-        transport=_Transport(allow_private),
+        transport=transport,
         timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
         follow_redirects=False,
         trust_env=False,

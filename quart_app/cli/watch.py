@@ -105,7 +105,7 @@ class _Watch:
 
 
 class _View:
-    """What a person sees of it."""
+    """What a person sees of it; by itself nothing."""
 
     def __enter__(self) -> None:
         pass
@@ -117,10 +117,10 @@ class _View:
         """The task as it is, at the beginning and after each piece of the stream."""
 
     def event(self, event: Mapping[str, Any]) -> None:
-        raise NotImplementedError
+        """One event of its stream."""
 
     def end(self, task: Mapping[str, Any]) -> None:
-        raise NotImplementedError
+        """The task once it has ended."""
 
 
 class _Json(_View):
@@ -128,9 +128,6 @@ class _Json(_View):
 
     def event(self, event: Mapping[str, Any]) -> None:
         print(json.dumps(event, ensure_ascii=False, separators=(",", ":")), flush=True)
-
-    def end(self, task: Mapping[str, Any]) -> None:
-        pass
 
 
 class _Lines(_View):

@@ -49,7 +49,7 @@ class Permit:
 
 
 class _Ledger:
-    """The calls of one name that count. `max_calls` is None until somebody in this process asks for the limit."""
+    """The calls of one name that count. `asked`: the numbers that this process was asked for; None: of former lives."""
 
     def __init__(self, name: str, window: float) -> None:
         self.name = name

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from quart_app.app import create_app
 from quart_app.settings import Settings
 from tests.web.site import KINDS, Site
+
+if TYPE_CHECKING:
+    from tests.mailbox import Mailbox
 
 Serve = Callable[..., AbstractAsyncContextManager[Site]]
 
@@ -47,3 +50,13 @@ def serve(tmp_path: Path) -> Serve:
 async def site(serve: Serve) -> AsyncIterator[Site]:
     async with serve() as served:
         yield served
+
+
+@pytest.fixture
+async def mailbox() -> AsyncIterator[Mailbox]:
+    """A mail server, for a setting such as `smtp_url=f"smtp://127.0.0.1:{mailbox.port}"`."""
+    from tests.mailbox import Mailbox  # skips the test where there is no aiosmtpd
+
+    box = Mailbox()
+    async with box.serve():
+        yield box

@@ -17,13 +17,6 @@ MAIL = {"to": "user@example.com", "subject": "Grüße", "body": "first\n.\nlast"
 
 
 @pytest.fixture
-async def mailbox() -> AsyncIterator[Mailbox]:
-    box = Mailbox()
-    async with box.serve():
-        yield box
-
-
-@pytest.fixture
 async def site(serve: Serve, mailbox: Mailbox) -> AsyncIterator[Site]:
     async with serve(smtp_url=f"smtp://127.0.0.1:{mailbox.port}", mail_from="robot@mail.example") as served:
         yield served
