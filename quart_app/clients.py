@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from quart_app.clock import Clock
 from quart_app.core.limits import Limit
-from quart_app.store.base import ClientStore
+from quart_app.store.base_limits import ClientStore
 
 MAX_CLIENTS: Final = 100_000  # known of one owner; past it the one that was silent for longest is forgotten
 CHUNK: Final = 500

@@ -8,19 +8,19 @@ import logging
 import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import httpx
 
 from quart_app import outbound
 from quart_app.clients import ClientLimit
 from quart_app.clock import Clock, SystemClock
-from quart_app.core.errors import ConfigError, StartupError, StoreBroken, StoreBusy, StoreUnavailable
+from quart_app.core.errors import ConfigError, StoreBroken
 from quart_app.core.task import Ended, nobody
 from quart_app.files import Files
 from quart_app.keys import Keys
 from quart_app.maintenance import Maintenance
-from quart_app.runner.dispatcher import Dispatcher, Spawn
+from quart_app.runner.dispatcher import Dispatcher, Spawn, shares
 from quart_app.runner.limits import OutboundLimits
 from quart_app.runner.processes import Processes
 from quart_app.runner.registry import Registry, TaskKind, load_module
@@ -33,6 +33,7 @@ from quart_app.services.loop import Loop
 from quart_app.services.poller import Poller
 from quart_app.services.pruner import Pruner
 from quart_app.services.rescuer import CHUNK, Rescuer
+from quart_app.services.rescuer import INTERVAL as INTERVAL_OF_STRAYS
 from quart_app.services.scheduler import Scheduler
 from quart_app.services.streams import INTERVAL, Streams
 from quart_app.settings import Settings
@@ -49,12 +50,11 @@ from quart_app.store.sql_store import SqlStore
 from quart_app.store.sql_uploads import SqlUploads
 from quart_app.store.sql_users import SqlUsers
 from quart_app.store.sqlite import Database
+from quart_app.store.watch import StoreWatch
 from quart_app.tasks import BUILT_IN
 from quart_app.uploads import FOLDER, Uploads
 
 log = logging.getLogger("quart_app")
-
-QUARTERS: Final = ("audit", "cat-facts", "cat-facts-limited")  # visitors, calls of others: a quarter of the slots each
 
 
 class Runtime:
@@ -80,7 +80,6 @@ class Runtime:
             self.registry.add_module(load_module(name))
         self.clock: Clock = clock or SystemClock()
         self.draining = asyncio.Event()
-        self.recovered = False
         self.started_at = self.clock.now()
         self._spawn = spawn
         self.idle = idle
@@ -88,7 +87,6 @@ class Runtime:
         self._on_end = on_end
         self._lock = FileLock(settings.database_path)
         self._upkeep: set[asyncio.Task[None]] = set()
-        self._identity: tuple[int, int] | None = None
 
     # --- doors of the handlers
 
@@ -167,8 +165,7 @@ class Runtime:
             log.info("applied migrations: %s", ", ".join(self._applied))
         if self.settings.synchronous != "FULL":
             log.warning("QUART_APP_SYNCHRONOUS=NORMAL: a power cut may lose the last moments")
-        status = path.stat()
-        self._identity = (status.st_dev, status.st_ino)
+        self._watch = StoreWatch(path, self._db, self._lock)
 
     def _wire(self) -> None:
         settings = self.settings
@@ -189,10 +186,14 @@ class Runtime:
         self.runner = Runner(self.store, self.registry, self.clock, self, self.processes)
         self.service.cancel_run = self.runner.cancel
         self.service.on_end = self.runner.on_end = self._on_end
-        shares = {**dict.fromkeys(QUARTERS, max(settings.concurrency // 4, 1)), "reports": settings.cpu_slots}
-        self.dispatcher = Dispatcher(self.store, self.runner, self.clock, self._spawn, settings.concurrency, shares)
+        slots = shares(settings.concurrency, settings.cpu_slots)
+        self.dispatcher = Dispatcher(
+            self.store, self.runner, self.clock, self._spawn, settings.concurrency, slots, settings.max_crashes
+        )
         self._poller = Poller(self.store, self._on_end)
-        self._rescuer = Rescuer(self.store, self.clock, settings.max_crashes, self._on_end)
+        self._rescuer = Rescuer(
+            self.store, self.clock, settings.max_crashes, self._on_end, self._lock.last_seen_at, self.runner.held
+        )
         pruner = Pruner(self.store, settings.retention_seconds, settings.retention_rows)
         self.maintenance = Maintenance(self.store, SqlStatistics(self._db), pruner, self.files, self.clock)
         self.feed = Feed(self.store)
@@ -204,6 +205,8 @@ class Runtime:
         self._poll_loop = Loop("poller", self._poller.run_once, self.clock, interval=1.0)
         self._loops = [
             self._poll_loop,
+            Loop("recovery", self._rescuer.run_once, self.clock, interval=INTERVAL_OF_STRAYS),
+            Loop("queues", self.dispatcher.look, self.clock, interval=5.0),
             Loop("pruner", pruner.run_once, self.clock, interval=10.0),
             Loop("sweeper", sweeper.Sweeper(self.files, self._reports).run_once, self.clock, interval=sweeper.INTERVAL),
             Loop("limits", self.limits.run_once, self.clock, interval=10.0),
@@ -211,7 +214,9 @@ class Runtime:
             self._feed_loop,
             Loop("stream-sweeper", self.streams.run_once, self.clock, interval=INTERVAL),
             Loop("uploads", self.uploads.run_once, self.clock, interval=10.0),
-            Loop("store-watch", self._watch_store, self.clock, interval=1.0),
+            Loop(
+                "store-watch", lambda _: self._watch.look(self.store, bool(self.runner.runs)), self.clock, interval=1.0
+            ),
         ]
         if settings.schedules:
             self._loops.append(self._schedule_loop)
@@ -235,7 +240,7 @@ class Runtime:
         await self.limits.load()
         await self.clients.load()
         # The first bite before anything is claimed: what was interrupted goes on before what never started.
-        more = await self._rescuer.run_once(self.clock.now()) == CHUNK
+        await self._rescuer.bite(self.clock.now())
         while await self.store.unpark(self.registry.names(), self.clock.now(), CHUNK) == CHUNK:
             pass
         for count in await self.store.counts():
@@ -247,12 +252,11 @@ class Runtime:
         self.dispatcher.start()
         for loop in self._loops:
             loop.start()
-        self._keep(self._finish_recovery(more))
 
-    async def _finish_recovery(self, more: bool) -> None:
-        while more:
-            more = await self._rescuer.run_once(self.clock.now()) == CHUNK
-        self.recovered = True
+    @property
+    def recovered(self) -> bool:
+        """Everything that the process before this one ran has been given back."""
+        return self._rescuer.recovered
 
     def _keep(self, coroutine: Any) -> None:
         task: asyncio.Task[None] = asyncio.create_task(coroutine)
@@ -322,29 +326,3 @@ class Runtime:
 
     def store_broken(self, reason: str) -> None:
         self._on_broken(reason)
-
-    async def _watch_store(self, now: int) -> None:
-        """Notice a database that was replaced under us, and a disk that takes writes again."""
-        path = self.settings.database_path
-        try:
-            status = path.stat()
-            identity = (status.st_dev, status.st_ino)
-        except FileNotFoundError:
-            identity = None
-        except OSError:
-            return  # the disk is in trouble; the file may still be ours
-        if identity != self._identity:
-            self._db.declare_broken(f"{path} was replaced or removed while it was served")
-            return
-        try:
-            self._lock.renew()
-        except StoreBusy as error:
-            self._db.declare_broken(f"the lock file was removed, and {error}")
-        except StartupError as error:
-            log.warning("the lock file is gone: %s", error)
-        if self._db.trouble:
-            try:
-                await self.store.probe()
-                log.warning("the store takes writes again")
-            except StoreUnavailable as error:
-                log.debug("still no writing: %s", error)

@@ -117,7 +117,7 @@ class Schedules:
         """A fire outside the plan, of a paused schedule too. Raises as `TaskService.enqueue`."""
         found = await self.get(name, owner)
         options = EnqueueOptions(owner=found.owner, tags=(TAG + name,))
-        (made,) = await self._service.enqueue([TaskRequest(found.kind, codec.loads(found.args), options)])
+        (made,) = await self._service.accept([TaskRequest(found.kind, codec.loads(found.args), options)])
         await self._store.note_task(name, made.id)
         return made
 

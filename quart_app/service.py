@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from quart_app.core.errors import (
     UploadNotFound,
     WrongState,
 )
+from quart_app.core.fingerprint import fingerprint
 from quart_app.core.task import (
     Count,
     Ended,
@@ -35,6 +35,7 @@ from quart_app.core.task import (
     TaskFilter,
     nobody,
 )
+from quart_app.runner.insist import WITHIN_RUN, insist
 from quart_app.runner.registry import Registry, TaskKind
 from quart_app.settings import Settings
 from quart_app.store.base import Store
@@ -107,13 +108,18 @@ class TaskService:
 
     # --- creating
 
+    async def accept(self, requests: Sequence[TaskRequest]) -> list[Enqueued]:
+        """`enqueue`, for clients: they are sent away while the server stops. A task that runs on meanwhile may make
+        others until the store closes; they wait for the next start. Raises Draining, and as `enqueue`."""
+        if not self.accepting:
+            raise Draining("the server is stopping")
+        return await self.enqueue(requests)
+
     async def enqueue(self, requests: Sequence[TaskRequest]) -> list[Enqueued]:
         """Make all the tasks or none; they are on disk when this returns.
 
-        Raises UnknownKind, InvalidArgs, QueueFull, Draining, IdempotencyConflict, KeyedTaskGone, StoreUnavailable.
+        Raises UnknownKind, InvalidArgs, QueueFull, IdempotencyConflict, KeyedTaskGone, StoreUnavailable.
         """
-        if not self.accepting:
-            raise Draining("the server is stopping")
         now = self._clock.now()
         tasks = []
         for index, request in enumerate(requests):
@@ -137,13 +143,16 @@ class TaskService:
             raise self.unknown_upload(requests, tasks, str(error)) from None
 
     async def enqueue_kind(self, kind: str, args: Mapping[str, Any], options: Mapping[str, Any]) -> TaskHandle:
-        """For code: args are Python values that have a JSON form. Raises as `enqueue`."""
+        """For code: args are Python values that have a JSON form. In a handler it waits until the store takes writes.
+        Raises as `enqueue`."""
         try:
             checked = msgspec.convert(dict(options), EnqueueOptions)
             plain = codec.loads(codec.encode(dict(args)))
         except (msgspec.ValidationError, codec.NotJson) as error:
             raise InvalidArgs([("", str(error))]) from None
-        (made,) = await self.enqueue([TaskRequest(kind, plain, checked)])
+        asked = [TaskRequest(kind, plain, checked)]
+        making = insist(lambda: self.enqueue(asked), self._clock) if WITHIN_RUN.get() else self.enqueue(asked)
+        (made,) = await making
         return TaskHandle(made.id, self)
 
     def prepare(self, request: TaskRequest, now: int) -> NewTask:
@@ -199,7 +208,7 @@ class TaskService:
             uploads=uploads,
             traceparent=options.traceparent,
             idempotency_key=options.idempotency_key,
-            fingerprint=_fingerprint(request) if keyed else "",
+            fingerprint=fingerprint(request.kind, request.args, options) if keyed else "",
             key_expires_at=now + self._settings.idempotency_seconds * 1000 if keyed else 0,
         )
 
@@ -332,17 +341,3 @@ class ArgsTooLarge(InvalidArgs):
 
 def _new_id(now: int) -> str:
     return str(uuid_utils.uuid7(nanoseconds=now * 1_000_000))
-
-
-def _fingerprint(request: TaskRequest) -> str:
-    """Equal for two requests that ask for the same task."""
-    options = msgspec.to_builtins(request.options)
-    del options["idempotency_key"], options["traceparent"]
-    text = codec.compact([request.kind, _sorted(request.args), options])
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _sorted(value: Any) -> Any:
-    if type(value) is dict:
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    return [_sorted(one) for one in value] if type(value) is list else value

@@ -32,6 +32,10 @@ TRANSITIONS: Final[dict[str, tuple[frozenset[str], str]]] = {
 CRASH: Final = (frozenset({"processing"}), frozenset({"pending", "failed"}))
 
 SUSPECT_CRASHES: Final = 2
+# Suspects with 2, 3 and 4 crashes may hold the slots divided by this number; those with more run one at a time.
+SUSPECT_GROUPS: Final = (2, 8, 32)
+SUSPECT_SEAT_SECONDS: Final = 10.0
+SOLE_CRASHES: Final = 3  # crashes that nobody else can have caused, before a task is called poisoned
 # Pause before the run after the n-th crash, in ms: the first two resume at once, suspects wait longer and longer.
 CRASH_PAUSES_MS: Final = (0, 0, 1_000, 5_000, 30_000, 120_000)
 
@@ -119,12 +123,37 @@ def after_run(task: Claimed, outcome: Outcome, now: int, backoff: Backoff, rando
 
 
 def after_crash(orphan: Orphan, now: int, max_crashes: int) -> Resume | Cancel | Fail:
-    """Decide what becomes of a task whose worker died while it ran."""
+    """Decide what becomes of a task whose worker died while it ran.
+
+    It is poisoned after `max_crashes`, unless others may have caused them: tasks that ran beside it then, and that have
+    not made headway since."""
     if orphan.cancel_requested:
         return Cancel()
     crashes = orphan.crashes + 1
-    if crashes >= max_crashes:
+    if crashes >= max_crashes and orphan.sole >= sole_crashes(max_crashes):
         message = f"its process died {crashes} times while it ran, without recording a step in between"
         return Fail(TaskError(type="poisoned", message=message, retryable=False))
     pause = CRASH_PAUSES_MS[min(crashes - 1, len(CRASH_PAUSES_MS) - 1)]
     return Resume(run_at=now + pause if pause else None)
+
+
+def sole_crashes(max_crashes: int) -> int:
+    """How many of the crashes before the last one nobody else can have caused. Until it is a suspect, a task runs
+    beside everybody."""
+    return min(SOLE_CRASHES, max(max_crashes - SUSPECT_CRASHES, 0))
+
+
+def suspect_seats(concurrency: int, max_crashes: int) -> list[int]:
+    """How many suspects may run at once, of `concurrency` slots: with one among them that has 2 crashes, 3, and so on;
+    the last number holds for more.
+
+    A whole server's tasks become suspects when it is killed twice, so at first many may go on together. Each crash
+    makes the groups smaller, until the one that causes them runs alone, early enough to be found out in time."""
+    groups = SUSPECT_GROUPS[: max(max_crashes - SUSPECT_CRASHES - SOLE_CRASHES, 0)]
+    return [max(concurrency // part, 1) for part in groups] + [1]
+
+
+def suspect_seconds(lived_ms: int) -> float:
+    """How long a suspect holds its seat: one that has run for much longer than it ever did when its process died makes
+    room for the others."""
+    return max(SUSPECT_SEAT_SECONDS, 2 * lived_ms / 1000)

@@ -22,6 +22,7 @@ TERMINAL: Final[frozenset[str]] = frozenset({"completed", "failed", "cancelled"}
 
 KIND_PATTERN: Final = r"[a-z0-9][a-z0-9._-]{0,99}"
 DEFAULT_QUEUE: Final = "default"
+CPU_QUEUE: Final = "cpu"  # of kinds that run in child processes, unless they name another
 
 
 class TaskError(msgspec.Struct, frozen=True):
@@ -70,7 +71,7 @@ class Enqueued(msgspec.Struct, frozen=True):
 
 class Claimed(msgspec.Struct, frozen=True):
     """All a run needs to know of its task. `fence` goes into every write of the run. The field order is that of the
-    statements `claim` and `claim_suspect`."""
+    statements `claim` and `claim_suspects`. `lived_ms`: the longest it had run when its process died."""
 
     id: str
     fence: int
@@ -81,6 +82,7 @@ class Claimed(msgspec.Struct, frozen=True):
     attempt: int
     max_attempts: int
     crashes: int
+    lived_ms: int
     timeout_ms: int
     traceparent: str | None
     cancel_requested: bool
@@ -88,13 +90,16 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 class Orphan(msgspec.Struct, frozen=True):
-    """A `processing` row whose worker is gone; input of `lifecycle.after_crash`."""
+    """A `processing` row that nobody runs any more; input of `lifecycle.after_crash`. `sole`: how many of its crashes,
+    this one too, nobody else can have caused."""
 
     id: str
     fence: int
     crashes: int
     cancel_requested: bool
     kind: str
+    worker: str = ""
+    sole: int = 0
 
 
 class Task(msgspec.Struct, frozen=True):

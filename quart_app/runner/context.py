@@ -77,6 +77,9 @@ class TaskContext:
         self._progress_at = -PROGRESS_INTERVAL
         self._progress_timer: asyncio.Task[None] | None = None
         self._clear_crashes = task.crashes > 0
+        self.on_headway: Callable[[Claimed], None] = lambda task: None
+        self.threads: set[asyncio.Future[None]] = set()
+        """Those in which its steps run."""
         self.args: Mapping[str, Any] = args
         self.cancelled = False
         """True once a cancel, a timeout or the loss of the claim asks the handler to end."""
@@ -122,7 +125,7 @@ class TaskContext:
     async def upload(self, upload_id: str) -> Upload:
         """A file that the owner of this task has uploaded. Take its id with a parameter of the type `UploadId`, which
         keeps it as long as the task. Raises UploadNotFound."""
-        return await self._doors.uploads.find(upload_id, self._task.owner)
+        return await insist(lambda: self._doors.uploads.find(upload_id, self._task.owner), self._clock)
 
     @property
     def files(self) -> Files:
@@ -153,7 +156,7 @@ class TaskContext:
         if inspect.iscoroutinefunction(fn):
             value = await fn(*args, **kwargs)
         else:
-            value = await in_thread(lambda: fn(*args, **kwargs), f"step-{name}")
+            value = await in_thread(lambda: fn(*args, **kwargs), f"step-{name}", self.threads)
             if inspect.isawaitable(value):
                 value = await value
         return await self._record(name, value)
@@ -181,7 +184,9 @@ class TaskContext:
         )
         if not landed:
             raise ClaimLost
-        self._clear_crashes = False
+        if self._clear_crashes:
+            self._clear_crashes = False
+            self.on_headway(self._task)
         # What a replay would return, so that the first run and the replay cannot differ (a tuple becomes a list).
         return codec.loads(output)
 
@@ -234,8 +239,9 @@ class TaskContext:
 
     async def query(self, name: str, /, **params: object) -> list[dict[str, Any]]:
         """The rows of a named, read-only statement; of tasks, only what this task's owner may see. Raises LookupError
-        for a name that is not open to tasks, TypeError for other parameters than it takes, StoreUnavailable."""
-        return await self._doors.query(name, params, self._task.owner)
+        for a name that is not open to tasks, TypeError for other parameters than it takes, StoreUnavailable when it
+        takes longer than a second."""
+        return await insist(lambda: self._doors.query(name, params, self._task.owner), self._clock)
 
     def limit(self, name: str, max_calls: int, window: float, wait: bool = True) -> AbstractAsyncContextManager[Permit]:
         """`async with` around one call to somebody who allows `max_calls` in any `window` seconds: it waits for its

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from contextvars import ContextVar
+from typing import Final, TypeVar
 
 from quart_app.clock import Clock
 from quart_app.core.errors import StoreClosed, StoreUnavailable
 
 T = TypeVar("T")
+
+WITHIN_RUN: Final = ContextVar("within_run", default=False)
+"""Whether the code that asks is a handler's, which has time; a client does not wait for a disk."""
 
 
 async def insist(call: Callable[[], Awaitable[T]], clock: Clock) -> T:

@@ -23,7 +23,7 @@ from quart_app.clock import Clock
 from quart_app.core.errors import StoreClosed, StoreUnavailable
 from quart_app.core.limits import MAX_CALLS, MAX_HOLD, MAX_SECONDS, Hold, Limit, Moment, retry_after
 from quart_app.runner.insist import insist
-from quart_app.store.base import LimitStore
+from quart_app.store.base_limits import LimitStore
 
 if TYPE_CHECKING:
     from quart_app.runner.context import TaskContext

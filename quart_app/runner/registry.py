@@ -22,7 +22,7 @@ from quart_app.core.errors import ConfigError, InvalidArgs
 from quart_app.core.retry import Backoff, Errors
 from quart_app.core.schedule import Schedule
 from quart_app.core.schema import args_schema, choices, wanted
-from quart_app.core.task import DEFAULT_QUEUE, KIND_PATTERN
+from quart_app.core.task import CPU_QUEUE, DEFAULT_QUEUE, KIND_PATTERN
 
 Executor = Literal["async", "thread", "process"]
 P = ParamSpec("P")
@@ -137,7 +137,7 @@ def task(
     no_retry_on: type[BaseException] | Errors = (),
     timeout: float = 3600.0,
     expires: float | None = None,
-    queue: str = DEFAULT_QUEUE,
+    queue: str | None = None,
     priority: int = 0,
     retention: float | None = None,
     executor: Literal["process"] | None = None,
@@ -147,7 +147,8 @@ def task(
     `async def` runs on the event loop, `def` in a thread, `executor="process"` in a child process that is killed at
     cancel and timeout. `max_attempts` counts runs that end in an error (crashes and stops are free); `backoff` is
     (first, factor, cap) in seconds, with full jitter; `timeout` is seconds for one attempt; `expires` seconds after
-    which a task that has not started fails; `retention` seconds an ended task is kept. Raises ConfigError.
+    which a task that has not started fails; `retention` seconds an ended task is kept; `queue` is "cpu" for child
+    processes, whose tasks leave the other slots to others there, else "default". Raises ConfigError.
     """
     if not isinstance(kind, str):
         raise TypeError(f'@task names its kind: write @task("name") above the function, not @task (got {kind!r:.100})')
@@ -160,7 +161,7 @@ def task(
         no_retry_on=_as_tuple(no_retry_on),
         timeout=timeout,
         expires=expires,
-        queue=queue,
+        queue=queue if queue is not None else CPU_QUEUE if executor == "process" else DEFAULT_QUEUE,
         priority=priority,
         retention=retention,
     )

@@ -6,33 +6,36 @@ import asyncio
 import inspect
 import logging
 import random
-import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 from structlog.contextvars import bind_contextvars
 
 from quart_app.clock import Clock
 from quart_app.core import codec, lifecycle
-from quart_app.core.errors import ClaimLost, InvalidArgs, NonRetryable, Retry, StoreUnavailable
+from quart_app.core.errors import ClaimLost, InvalidArgs, StoreUnavailable
 from quart_app.core.lifecycle import Cancelled, Outcome, Raised, Stopped, Succeeded, Unregistered
-from quart_app.core.retry import Backoff, is_retryable
+from quart_app.core.retry import Backoff
 from quart_app.core.task import Claimed, Ended, TaskError, nobody
-from quart_app.runner.context import BlockingTaskContext, Doors, ResultTooLarge, TaskContext, encode_bounded
-from quart_app.runner.insist import insist
-from quart_app.runner.processes import ChildDied, ChildError, Processes
+from quart_app.runner import failures
+from quart_app.runner.context import BlockingTaskContext, Doors, TaskContext, encode_bounded
+from quart_app.runner.insist import WITHIN_RUN, insist
+from quart_app.runner.lingering import Lingering
+from quart_app.runner.processes import Processes
 from quart_app.runner.registry import Registry, TaskKind
 from quart_app.runner.threads import in_thread
-from quart_app.store.base import Store
+from quart_app.store.base import EndAnswer, Store
 
 log = logging.getLogger("quart_app.runner")
 
 GRACE: Final = 5.0  # seconds a handler has to end after it was cancelled
 STOP_GRACE: Final = 0.5  # the same when the server stops: its drain time is over already
-MAX_ABANDONED: Final = 50
-MAX_ERROR: Final = 4096
-MAX_TRACEBACK: Final = 16_384
-MAX_DELAY: Final = 365 * 86400.0
+MAX_LINGERING: Final = 50
+
+UNRECORDABLE: Final = TaskError(
+    "runner_error", "how the run ended could not be recorded; the server's log says why", retryable=False
+)
 
 # What `on_end` is told a run ended with: the statuses for the final ones, the cause where the task goes on.
 OUTCOMES: Final[dict[type[lifecycle.Decision], str]] = {
@@ -46,8 +49,8 @@ OUTCOMES: Final[dict[type[lifecycle.Decision], str]] = {
 
 
 class Run:
-    """One claimed task in this process. `interrupt` says why the handler must end; the first reason wins, and none
-    comes after the handler's own end."""
+    """One claimed task in this process. `interrupt` says why the handler must end; the first reason wins, but for a
+    cancel after the time limit, and none comes after the handler's own end."""
 
     __slots__ = ("_timer", "context", "inner", "reason", "task", "verdict")
 
@@ -61,6 +64,8 @@ class Run:
 
     def interrupt(self, reason: str) -> None:
         if self.verdict.done() or (self.inner is not None and self.inner.done()):
+            if reason == "cancel" and self.reason == "timeout":
+                self.reason = reason  # it is promised, and the time limit would only try again
             return
         self.reason = reason
         if self.context is not None:
@@ -90,10 +95,11 @@ class Runner:
         self._doors = doors
         self._processes = processes
         self.runs: dict[str, Run] = {}
-        self.abandoned: set[asyncio.Task[Any]] = set()
+        self.lingering = Lingering(clock)
         self.refused_writes = 0
         self._idle = asyncio.Event()
         self.on_free: Callable[[Claimed], None] = lambda task: None
+        self.on_headway: Callable[[Claimed], None] = lambda task: None
         self.on_end: Ended = nobody
         self._tells = log.isEnabledFor(logging.DEBUG)  # asked once: a run should not pay for silence
 
@@ -102,6 +108,10 @@ class Runner:
         run = self.runs[task.id] = Run(task)
         self._idle.clear()
         return run
+
+    def held(self) -> set[tuple[str, int]]:
+        """The tasks and fences of all runs here."""
+        return {(run.task.id, run.task.fence) for run in self.runs.values()}
 
     def cancel(self, task_id: str) -> None:
         """Deliver a cancel that is on record to the run, if it is here."""
@@ -123,7 +133,7 @@ class Runner:
 
     @property
     def healthy(self) -> bool:
-        return len(self.abandoned) < MAX_ABANDONED
+        return len(self.lingering) < MAX_LINGERING
 
     async def run(self, run: Run) -> None:
         """Run one claimed task to a recorded end. Given to `add_background_task`, which must never see it raise:
@@ -141,7 +151,7 @@ class Runner:
                 raise
             except BaseException as error:  # a fault of ours must not leave the row `processing` for ever
                 log.exception("the runner itself failed", extra={"task_id": task.id})
-                outcome = Raised(TaskError("runner_error", _message(error), traceback=_traceback(error)), False)
+                outcome = Raised(failures.described("runner_error", error), False)
             if outcome is not None:
                 seconds = self._clock.monotonic() - started if run.context is not None else None
                 await self._record(task, outcome, seconds)
@@ -152,11 +162,20 @@ class Runner:
         except BaseException:
             log.exception("the runner itself failed", extra={"task_id": task.id})
         finally:
+            self._keep_what_goes_on(run)
             if self.runs.get(task.id) is run:  # not a later run, claimed while this one, its claim lost, wound down
                 del self.runs[task.id]
             if not self.runs:
                 self._idle.set()
             self.on_free(task)
+
+    def _keep_what_goes_on(self, run: Run) -> None:
+        """Take note of the code of a run that is over."""
+        threads = run.context.threads if run.context is not None else set()
+        handler = {run.inner} if run.inner is not None else set()
+        for code in handler | threads:
+            if not code.done():
+                self.lingering.add(run.task.id, code)
 
     # --- perform
 
@@ -171,8 +190,9 @@ class Runner:
         try:
             args = kind.parse(codec.loads(task.args)) if task.args != "{}" or kind.args_type is not None else {}
         except InvalidArgs as error:
-            return Raised(TaskError("invalid_args", codec.clean(str(error), MAX_ERROR)), retryable=False)
+            return Raised(TaskError("invalid_args", codec.clean(str(error), failures.MAX_ERROR)), retryable=False)
         context = run.context = TaskContext(task, args, self._store, self._clock, self._doors)
+        context.on_headway = self.on_headway
         if task.has_steps:
             await context.load_steps()
         inner = run.inner = asyncio.get_running_loop().create_task(self._handle(run, kind, context, args))
@@ -202,6 +222,7 @@ class Runner:
     ) -> Outcome | None:
         """Call the handler. Catches everything, SystemExit too: a Task would pass that on and stop the loop."""
         # Whoever made the task is not in this context: the row carries what its lines are to be found by.
+        WITHIN_RUN.set(True)
         bind_contextvars(task_id=run.task.id)
         if run.task.traceparent is not None:
             bind_contextvars(traceparent=run.task.traceparent)
@@ -222,7 +243,7 @@ class Runner:
             log.warning("run lost its claim and stops", extra={"task_id": run.task.id})
             return None
         except BaseException as error:
-            return self._raised(kind, error)
+            return failures.raised(kind, error)
 
     async def _interrupt(
         self, run: Run, kind: TaskKind[..., Any], inner: asyncio.Task[Outcome | None]
@@ -236,8 +257,6 @@ class Runner:
         except asyncio.CancelledError:  # the server gives up on us meanwhile; an answered cancel still counts
             run.reason = run.reason if run.reason == "cancel" else "stop"
         if not inner.done():
-            self.abandoned.add(inner)
-            inner.add_done_callback(self.abandoned.discard)
             log.warning("handler ignores its %s and is left behind", run.reason, extra={"task_id": run.task.id})
         match run.reason:
             case "stop":
@@ -248,21 +267,6 @@ class Runner:
                 message = f"the attempt took longer than {run.task.timeout_ms / 1000:g} s"
                 return Raised(TaskError("timeout", message))
 
-    def _raised(self, kind: TaskKind[..., Any], error: BaseException) -> Raised:
-        options = kind.options
-        after_ms = None
-        if isinstance(error, Retry) and error.after is not None:
-            after_ms = int(min(max(error.after, 0.0), MAX_DELAY) * 1000)
-        if isinstance(error, (codec.NotJson, ResultTooLarge)):
-            name = "not_json" if isinstance(error, codec.NotJson) else "result_too_large"
-            return Raised(TaskError(name, _message(error)), retryable=False)
-        if isinstance(error, ChildError):
-            described = TaskError(error.type, error.message, traceback=error.traceback)
-            return Raised(described, not error.final, error.after_ms)
-        name = "process_died" if isinstance(error, ChildDied) else type(error).__name__
-        described = TaskError(codec.clean(name, 200), _message(error), traceback=_traceback(error))
-        return Raised(described, is_retryable(error, options.retry_on, options.no_retry_on), after_ms)
-
     # --- record
 
     async def _record(self, task: Claimed, outcome: Outcome, seconds: float | None) -> None:
@@ -270,34 +274,47 @@ class Runner:
         kind = self._registry.get(task.kind)
         backoff = kind.options.backoff if kind is not None else Backoff()
         decision = lifecycle.after_run(task, outcome, self._clock.now(), backoff, random.random)
-        if await self._write(task, decision):
-            self.on_end(task.kind, OUTCOMES[type(decision)], seconds)
+        try:
+            recorded = await self._write(task, decision)
+        except (StoreUnavailable, asyncio.CancelledError):
+            raise
+        except Exception:  # the store refuses this very end; without another one the row would stay `processing`
+            log.exception("the end of a run cannot be recorded", extra={"task_id": task.id})
+            recorded = await self._write(task, lifecycle.Fail(UNRECORDABLE))
+        if recorded is not None:
+            self.on_end(task.kind, recorded, seconds)
             if self._tells:
                 took = "" if seconds is None else f" in {seconds:.1f} s"
-                self._tell(task, f"{OUTCOMES[type(decision)]}{took}")
+                self._tell(task, f"{recorded}{took}")
         else:
             self.refused_writes += 1
             log.warning("run lost its claim; its end was not recorded", extra={"task_id": task.id})
 
-    async def _write(self, task: Claimed, decision: lifecycle.Decision) -> bool:
-        """Write the decision under the run's fence; False when another holds the task by now."""
+    async def _write(self, task: Claimed, decision: lifecycle.Decision) -> str | None:
+        """Write the decision under the run's fence. What it came to, in the words of `on_end`; None when another holds
+        the task by now."""
         store, key, fence, now = self._store, task.id, task.fence, self._clock.now
+        call: Callable[[int], Awaitable[EndAnswer | bool]]
         match decision:
             case lifecycle.Complete(result):
-                return await insist(lambda: store.complete(key, fence, result, now()), self._clock)
+                call = partial(store.complete, key, fence, result)
             case lifecycle.RetryAt(run_at, error):
                 self._report("will be tried again", task, error)
-                return await insist(lambda: store.retry(key, fence, error, run_at, now()), self._clock)
+                call = partial(store.retry, key, fence, error, run_at)
             case lifecycle.Fail(error):
                 self._report("failed", task, error)
-                return await insist(lambda: store.fail(key, fence, error, now()), self._clock)
+                call = partial(store.fail, key, fence, error)
             case lifecycle.Cancel():
-                return await insist(lambda: store.end_cancelled(key, fence, now()), self._clock)
+                call = partial(store.end_cancelled, key, fence)
             case lifecycle.Release():
-                return await insist(lambda: store.release(key, fence, task.queue, now()), self._clock)
+                call = partial(store.release, key, fence, task.queue)
             case lifecycle.Suspend(waiting_for):
                 log.warning("no handler for kind %s; the task waits", task.kind, extra={"task_id": key})
-                return await insist(lambda: store.suspend(key, fence, waiting_for, now()), self._clock)
+                call = partial(store.suspend, key, fence, waiting_for)
+        answer = await insist(lambda: call(now()), self._clock)
+        if answer == "cancelled":
+            return answer
+        return OUTCOMES[type(decision)] if answer else None
 
     def _report(self, what: str, task: Claimed, error: TaskError) -> None:
         log.warning(
@@ -315,20 +332,3 @@ class Runner:
         log.debug(
             "%s %s (attempt %d of %d)", task.kind, what, task.attempt, task.max_attempts, extra={"task_id": task.id}
         )
-
-
-def _message(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except BaseException:
-        text = f"<the text of this {type(error).__name__} cannot be had>"
-    return codec.clean(text, MAX_ERROR).encode()[:MAX_ERROR].decode(errors="ignore")
-
-
-def _traceback(error: BaseException) -> str | None:
-    if isinstance(error, (Retry, NonRetryable, ChildDied)):
-        return None
-    try:
-        return codec.clean("".join(traceback.format_exception(error, limit=-20))[-MAX_TRACEBACK:], MAX_TRACEBACK)
-    except BaseException:
-        return None

@@ -12,13 +12,16 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def in_thread(function: Callable[[], T], name: str) -> T:
-    """Run a blocking function in a thread of its own. When the caller is cancelled the thread goes on, unheard."""
+async def in_thread(function: Callable[[], T], name: str, threads: set[asyncio.Future[None]] | None = None) -> T:
+    """Run a blocking function in a thread of its own. When the caller is cancelled the thread goes on, unheard; until
+    it ends there is a future in `threads`, which is done then."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
+    ended: asyncio.Future[None] = loop.create_future()
     context = contextvars.copy_context()
 
     def deliver(result: T | None, error: BaseException | None) -> None:
+        ended.set_result(None)
         if future.cancelled():
             return
         if error is None:
@@ -41,4 +44,7 @@ async def in_thread(function: Callable[[], T], name: str) -> T:
             pass  # the loop is closed: nobody is left to hear of it
 
     threading.Thread(target=work, name=name[:60], daemon=True).start()
+    if threads is not None:
+        threads.add(ended)
+        ended.add_done_callback(threads.discard)
     return await future

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from quart_app.clock import Clock
 from quart_app.core.errors import StoreClosed, StoreUnavailable
 
 log = logging.getLogger("quart_app.services")
+
+PAUSE_AFTER_TROUBLE: Final = 1.0
 
 
 class Loop:
@@ -46,10 +49,10 @@ class Loop:
                 return
             except StoreUnavailable as error:
                 log.warning("%s: %s", self._name, error)
-                wait = 1.0
+                wait = PAUSE_AFTER_TROUBLE
             except Exception:
                 log.exception("%s failed and goes on", self._name)
-                wait = 1.0
+                wait = PAUSE_AFTER_TROUBLE
             try:
                 await asyncio.wait_for(self._bell.wait(), self._interval if wait is None else wait)
             except TimeoutError:

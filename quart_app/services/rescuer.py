@@ -1,44 +1,97 @@
-"""Recovery: gives back what was `processing` when its worker died, through the ordinary claim."""
+"""Recovery: gives back what was `processing` when its worker died, through the ordinary claim; and what is `processing`
+here without a run, which a fault of the runner or a lost answer of the store would leave so for ever."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Collection
 from typing import Final
 
 from quart_app.clock import Clock
+from quart_app.core.errors import StoreUnavailable
 from quart_app.core.lifecycle import Cancel, Fail, Resume, after_crash
 from quart_app.core.task import Ended, Orphan, nobody
-from quart_app.store.base import Store
+from quart_app.store.base import EndAnswer, Store
 
 log = logging.getLogger("quart_app.services")
 
 CHUNK: Final = 500
+INTERVAL: Final = 30.0  # seconds between two looks for strays; one must be seen twice
+
+Run = tuple[str, int]  # task id, fence
 
 
 class Rescuer:
-    def __init__(self, store: Store, clock: Clock, max_crashes: int, on_end: Ended = nobody) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        max_crashes: int,
+        on_end: Ended = nobody,
+        died_at: int | None = None,
+        runs: Callable[[], Collection[Run]] = lambda: (),
+    ) -> None:
+        """`died_at`: when the process before this one was last seen alive; None: unknown. `runs`: those of this one."""
         self._store = store
         self._clock = clock
         self._max_crashes = max_crashes
         self._on_end = on_end
+        self._died_at = died_at
+        self._runs = runs
+        self._guilty: set[str] = set()  # dead workers of which it is known who killed them
+        self._unattended: set[Run] = set()
+        self.recovered = False
+        """Everything that dead workers ran has been given back."""
 
-    async def run_once(self, now: int) -> int:
+    async def run_once(self, now: int) -> float | None:
+        """Seconds to the next bite, None when nothing is left."""
+        if await self.bite(now):
+            return 0.0
+        if not self.recovered:
+            while await self._store.tidy_crash_groups(CHUNK) == CHUNK:
+                pass
+            self.recovered = True
+        await self.give_back_strays(now)
+        return None
+
+    async def bite(self, now: int) -> int:
         """Decide on up to a chunk of orphans; how many there were. Idempotent: a kill in the middle costs nothing."""
-        orphans = await self._store.orphans(CHUNK)
+        orphans = await self._store.orphans(CHUNK, self._max_crashes - 1)
         if orphans:
             log.info("recovering %d task%s whose process died", len(orphans), "s" * (len(orphans) > 1))
-            await asyncio.gather(*(self._recover(orphan, now) for orphan in orphans))
+            decided = [(orphan, after_crash(orphan, now, self._max_crashes)) for orphan in orphans]
+            self._guilty |= {orphan.worker for orphan, decision in decided if isinstance(decision, Fail)}
+            await asyncio.gather(*(self._recover(orphan, decision, now) for orphan, decision in decided))
         return len(orphans)
 
-    async def _recover(self, orphan: Orphan, now: int) -> None:
-        match after_crash(orphan, now, self._max_crashes):
+    async def _recover(self, orphan: Orphan, decision: Resume | Cancel | Fail, now: int) -> None:
+        answer: EndAnswer | bool
+        match decision:
             case Resume(run_at):
-                outcome, landed = "crash", await self._store.crash(orphan.id, orphan.fence, run_at, now)
+                grouped = orphan.worker not in self._guilty
+                outcome, answer = (
+                    "crash",
+                    await self._store.crash(orphan.id, orphan.fence, run_at, now, self._died_at, grouped),
+                )
             case Cancel():
-                outcome, landed = "cancelled", await self._store.end_cancelled(orphan.id, orphan.fence, now)
+                outcome, answer = "cancelled", await self._store.end_cancelled(orphan.id, orphan.fence, now)
             case Fail(error):
                 log.error("poisoned: %s", error.message, extra={"task_id": orphan.id})
-                outcome, landed = "poisoned", await self._store.crash_out(orphan.id, orphan.fence, error, now)
-        if landed:
-            self._on_end(orphan.kind, outcome, None)
+                outcome, answer = "poisoned", await self._store.crash_out(orphan.id, orphan.fence, error, now)
+        if answer:
+            self._on_end(orphan.kind, "cancelled" if answer == "cancelled" else outcome, None)
+
+    async def give_back_strays(self, now: int) -> None:
+        """Treat as crashed what this process has claimed and does not run, now and at the last look."""
+        running = {(one.id, one.fence): one for one in await self._store.running()}
+        unattended = running.keys() - set(self._runs())
+        for key in unattended & self._unattended:
+            log.error("a task is processing and nobody runs it; it is given back", extra={"task_id": key[0]})
+            try:
+                await self._recover(running[key], after_crash(running[key], now, self._max_crashes), now)
+            except StoreUnavailable:
+                raise
+            except Exception:
+                log.exception("a task that nobody runs cannot be given back", extra={"task_id": key[0]})
+        self._unattended = unattended

@@ -22,7 +22,7 @@ MAX_SNAPSHOT: Final = 1.0  # seconds, while somebody writes
 MAX_FINDINGS: Final = 1000
 OPERATIONS: Final = 20_000  # of SQLite's machine between two looks at the clock
 LAST: Final = 2**63 - 1
-CHILDREN: Final = ("args", "results", "progress", "steps", "errors", "tags", "events")
+CHILDREN: Final = ("args", "results", "progress", "steps", "errors", "tags", "events", "crash_groups")
 
 LEGAL: Final = {(start, cause, end) for cause, (starts, end) in TRANSITIONS.items() for start in starts} | {
     (start, "crash", end) for start in CRASH[0] for end in CRASH[1]

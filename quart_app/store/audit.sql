@@ -47,6 +47,10 @@ SELECT DISTINCT task FROM tags WHERE task > :low AND task <= :high AND task NOT 
 -- name: orphan_events
 SELECT DISTINCT task FROM events WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks) LIMIT 100;
 
+-- name: orphan_crash_groups
+SELECT DISTINCT task FROM crash_groups WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks)
+LIMIT 100;
+
 -- A key outlives its task, but it never names a task of somebody else.
 -- name: keys
 SELECT k.owner, k.key, k.task_id, t.id IS NOT NULL AND t.owner <> k.owner

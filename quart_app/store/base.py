@@ -12,7 +12,6 @@ from typing import Any, Literal, Protocol
 
 from quart_app.core.budget import Budget
 from quart_app.core.keys import Key
-from quart_app.core.limits import Hold, LimitedCall, Moment
 from quart_app.core.schedule import Schedule
 from quart_app.core.statistics import KindFigures
 from quart_app.core.task import (
@@ -32,6 +31,8 @@ from quart_app.core.task import (
 
 CancelAnswer = Literal["cancelled", "requested", "ended", "unknown"]
 FireAnswer = Literal["fired", "known", "changed"]
+EndAnswer = Literal["landed", "cancelled"] | None
+"""How a run's end went: as asked; as cancelled, because a cancel was on record; None: the run had lost its task."""
 
 
 class Listener(Protocol):
@@ -71,12 +72,14 @@ class Store(Protocol):
         ...
 
     # --- a run: claim, writes under its fence, one end
-    async def claim(self, queue: str, limit: int, now: int) -> list[Claimed]:
-        """Take up to `limit` ready tasks of the queue, by priority, then due time, then age; suspects are left out."""
+    async def claim(self, room: Mapping[str, int], now: int) -> list[Claimed]:
+        """Take ready tasks, up to so many of each queue, in one transaction: by priority, then due time, then age;
+        suspects are left out."""
         ...
 
-    async def claim_suspect(self, now: int) -> list[Claimed]:
-        """Take at most one ready task that two or more crashes have made a suspect."""
+    async def claim_suspects(self, least: int, most: int, limit: int, now: int) -> list[Claimed]:
+        """Take up to `limit` ready suspects with `least` to `most` crashes; those that had run for the shortest time
+        when they crashed come first."""
         ...
 
     async def steps(self, task_id: str, budget: Budget | None = None) -> list[StepRecord]: ...
@@ -93,13 +96,16 @@ class Store(Protocol):
 
     async def complete(self, task_id: str, fence: int, result: str, now: int) -> bool: ...
 
-    async def retry(self, task_id: str, fence: int, error: TaskError, run_at: int, now: int) -> bool: ...
+    # Each of these ends the task cancelled instead when a cancel is on record: whoever asked was promised it.
+    async def retry(self, task_id: str, fence: int, error: TaskError, run_at: int, now: int) -> EndAnswer: ...
 
-    async def fail(self, task_id: str, fence: int, error: TaskError, now: int) -> bool: ...
+    async def fail(self, task_id: str, fence: int, error: TaskError, now: int) -> EndAnswer: ...
 
-    async def suspend(self, task_id: str, fence: int, waiting_for: str, now: int) -> bool: ...
+    async def suspend(self, task_id: str, fence: int, waiting_for: str, now: int) -> EndAnswer: ...
 
-    async def release(self, task_id: str, fence: int, queue: str, now: int) -> bool: ...
+    async def release(self, task_id: str, fence: int, queue: str, now: int, run_at: int | None = None) -> EndAnswer:
+        """The attempt is given back. `run_at` None: the task may be claimed again at once."""
+        ...
 
     async def end_cancelled(self, task_id: str, fence: int, now: int) -> bool:
         """The run acknowledges the cancel that was asked of it."""
@@ -133,15 +139,29 @@ class Store(Protocol):
         """Let tasks go on that waited for one of these kinds to be registered."""
         ...
 
-    async def orphans(self, limit: int) -> list[Orphan]:
-        """Tasks `processing` under another worker's name. On SQLite the lock proves that it is dead."""
+    async def orphans(self, limit: int, from_crashes: int) -> list[Orphan]:
+        """Tasks `processing` under another worker's name. On SQLite the lock proves that it is dead. `sole` is counted
+        for those with `from_crashes` crashes or more."""
         ...
 
-    async def crash(self, task_id: str, fence: int, run_at: int | None, now: int) -> bool:
-        """`run_at` None: at once, in the place the task had in its queue."""
+    async def running(self) -> list[Orphan]:
+        """Tasks `processing` under this worker's name. If one has no run here, that is nobody else's fault."""
         ...
 
-    async def crash_out(self, task_id: str, fence: int, error: TaskError, now: int) -> bool: ...
+    async def crash(
+        self, task_id: str, fence: int, run_at: int | None, now: int, died_at: int | None = None, grouped: bool = False
+    ) -> EndAnswer:
+        """`run_at` None: at once, in the place the task had in its queue. `died_at`: when its process was last seen
+        alive (None: now). `grouped`: whoever ran beside it may be to blame as well; remember who did."""
+        ...
+
+    async def crash_out(self, task_id: str, fence: int, error: TaskError, now: int) -> EndAnswer:
+        """The task is to blame for its crashes; those that it shares with others are not counted to them any more."""
+        ...
+
+    async def tidy_crash_groups(self, limit: int) -> int:
+        """Forget the crashes of tasks that have made headway or ended since. How many rows went."""
+        ...
 
     async def prune(self, now: int, before: int | None, limit: int) -> int:
         """Delete ended tasks: those that ended before `before`, and those whose own retention is over; expired
@@ -163,6 +183,10 @@ class Store(Protocol):
         ...
 
     async def counts(self) -> list[Count]: ...
+
+    async def ready_queues(self, limit: int) -> list[str]:
+        """Queues in which a task may be claimed, at most `limit`."""
+        ...
 
     async def oldest(self, queues: Sequence[str]) -> dict[str, int]:
         """When the oldest due task of each of these queues became due; queues where none is due are left out."""
@@ -292,47 +316,4 @@ class ReportStore(Protocol):
 
     async def gone(self, task_ids: Sequence[str]) -> list[str]:
         """Those of which there is no task."""
-        ...
-
-
-class LimitStore(Protocol):
-    """Calls of tasks to others that count under a limit. Ids are the caller's own and rise."""
-
-    async def enter_call(self, call: int, name: str, window_ms: int) -> None:
-        """From now on the call is in flight."""
-        ...
-
-    async def settle_calls(
-        self, answered: Mapping[int, Moment], forgotten: Sequence[int], released: Sequence[int]
-    ) -> None:
-        """Date calls, and delete calls and holds that count no more."""
-        ...
-
-    async def recover_calls(self, now: Moment) -> list[LimitedCall]:
-        """All calls, by id. Those that are in flight are dated `now`; so nobody may be calling."""
-        ...
-
-    async def hold(self, hold: Hold) -> None: ...
-
-    async def holds(self) -> list[Hold]: ...
-
-
-class ClientStore(Protocol):
-    """Calls of clients to us, one row a client."""
-
-    async def client_calls(self, owner: str, client: str) -> list[int] | None:
-        """Dates, oldest first; None when nothing is known of this client."""
-        ...
-
-    async def put_client_calls(self, owner: str, client: str, dates: Sequence[int], evict: int) -> int:
-        """Keep these dates (at least one), and forget the `evict` clients of the owner that were silent for longest.
-        How many were forgotten."""
-        ...
-
-    async def forget_clients(self, owner: str, before: int, limit: int) -> int:
-        """Delete clients whose last call was not after `before`, at most `limit`. How many."""
-        ...
-
-    async def client_counts(self) -> dict[str, int]:
-        """How many clients are known of each owner."""
         ...

@@ -48,10 +48,14 @@ class FileLock:
         self._descriptor = -1
         self._file = -1
         self._identity: tuple[int, int] | None = None
+        self.last_seen_at: int | None = None
+        """When the last holder was known to be alive, in ms UTC, within a second; None: there was none."""
 
     def acquire(self) -> None:
         """Raises StoreBusy, naming the holder's pid, StoreBroken when the lock file cannot be written, ConfigError when
         it is no file of ours or the database has a second name."""
+        with contextlib.suppress(OSError):
+            self.last_seen_at = self._path.stat().st_mtime_ns // 1_000_000
         self._descriptor = self._take()
         try:
             self.hold_database()
@@ -100,6 +104,11 @@ class FileLock:
         os.close(self._descriptor)
         self._descriptor = descriptor
         log.warning("%s was removed or replaced and is made again", self._path)
+
+    def touch(self) -> None:
+        """Leave the time for the next holder, so that it knows until when this one ran its tasks."""
+        with contextlib.suppress(OSError):
+            os.utime(self._path)
 
     def release(self) -> None:
         """Only when no connection to the database is open in this process."""

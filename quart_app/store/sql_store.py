@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from quart_app.core.budget import Budget
-from quart_app.core.errors import IdempotencyConflict, KeyedTaskGone, UploadNotFound
+from quart_app.core.lifecycle import SUSPECT_CRASHES
 from quart_app.core.schedule import FIRES_KEPT
 from quart_app.core.task import (
     Claimed,
@@ -25,14 +24,15 @@ from quart_app.core.task import (
     TaskError,
     TaskFilter,
 )
-from quart_app.store.base import CancelAnswer, Listener
+from quart_app.store.base import CancelAnswer, EndAnswer, Listener
 from quart_app.store.bounded import within
-from quart_app.store.calls import INLINE, announce, enqueue_calls, put_error, put_event
+from quart_app.store.calls import INLINE, put_error, put_event
 from quart_app.store.listing import listing
+from quart_app.store.new_tasks import NewTasks
 from quart_app.store.sqlite import Database
-from quart_app.store.transaction import Answer, Call
+from quart_app.store.task_reader import TaskReader
+from quart_app.store.transaction import Answer, Call, Params, Row
 
-MAX_GETS: Final = 200
 _DOCUMENTS: Final = [Task.__struct_fields__.index(name) for name in ("args", "result")]
 
 
@@ -40,46 +40,17 @@ class SqlStore:
     def __init__(self, database: Database, worker: str, listener: Listener) -> None:
         self._db = database
         self._listener = listener
-        self._gets: list[tuple[str, asyncio.Future[Task | None]]] = []
-        self._getter: asyncio.Task[None] | None = None
+        self._tasks = TaskReader(database)
         self.worker = worker
 
     # --- creating
 
     async def enqueue(self, tasks: Sequence[NewTask]) -> list[Enqueued]:
-        keyed = [task for task in tasks if task.idempotency_key is not None]
-        calls = [call for task in tasks for call in enqueue_calls(task)]
-        uses = [(n, call.params or {}) for n, call in enumerate(calls) if call.statement == "use_upload"]
-        finds = [Call("find_keys", task, key=task.id) for task in keyed]
-        before = len(calls)
-
-        def existing(answer: Answer) -> dict[str, tuple[str, str, str | None]]:
-            return {row[0]: (row[1], row[2], row[3]) for rows in answer[before:] for row in rows}
-
-        def check(answer: Answer) -> None:
-            found = existing(answer)
-            for task in keyed:
-                _, fingerprint, status = found[task.id]
-                if fingerprint != task.fingerprint:
-                    raise IdempotencyConflict("this Idempotency-Key was used with another kind, args or options")
-                if status is None:
-                    raise KeyedTaskGone("the task of this Idempotency-Key was deleted")
-            for n, use in uses:
-                task_id = str(use["task"])
-                if not answer[n] and (task_id not in found or found[task_id][0] == task_id):  # else it made no task
-                    raise UploadNotFound(str(use["upload"]))
-
-        def after(answer: Answer) -> None:
-            found = existing(answer) if keyed else {}
-            for task in tasks:
-                if task.id not in found or found[task.id][0] == task.id:
-                    announce(task, self._listener)
-
         for queue in {task.queue for task in tasks if task.ready}:
             self._listener.task_coming(queue)
-        answer = await self._db.write([*calls, *finds], check=check if keyed or uses else None, after=after)
-        found = existing(answer) if keyed else {}
-        return [_enqueued(task, found.get(task.id)) for task in tasks]
+        new = NewTasks(tasks, self._listener)
+        answer = await self._db.write(new.calls, check=new.check if new.checked else None, after=new.announce)
+        return new.enqueued(answer)
 
     async def known_keys(self, tasks: Sequence[NewTask]) -> bool:
         rows = await self._db.read(self._db.text("find_keys"), {"rows": msgspec.json.encode(tasks).decode()})
@@ -87,21 +58,29 @@ class SqlStore:
 
     # --- a run
 
-    async def claim(self, queue: str, limit: int, now: int) -> list[Claimed]:
-        params = {"queue": queue, "limit": limit, "now": now, "worker": self.worker}
-        return await self._claim(Call("claim", params=params))
+    async def claim(self, room: Mapping[str, int], now: int) -> list[Claimed]:
+        shared = {"now": now, "worker": self.worker}
+        return await self._claim(
+            [Call("claim", params={**shared, "queue": queue, "limit": limit}) for queue, limit in room.items()]
+        )
 
-    async def claim_suspect(self, now: int) -> list[Claimed]:
-        return await self._claim(Call("claim_suspect", params={"now": now, "worker": self.worker}))
+    async def claim_suspects(self, least: int, most: int, limit: int, now: int) -> list[Claimed]:
+        params = {"least": least, "most": most, "limit": limit, "now": now, "worker": self.worker}
+        return await self._claim([Call("claim_suspects", params=params)])
 
-    async def _claim(self, call: Call) -> list[Claimed]:
+    async def _claim(self, calls: list[Call]) -> list[Claimed]:
         def after(answer: Answer) -> None:
-            for row in answer[0]:
-                self._listener.task_changed(row[0])
+            for rows in answer:
+                for row in rows:
+                    self._listener.task_changed(row[0])
 
-        (rows,) = await self._db.write([call], after=after)
+        answer = await self._db.write(calls, after=after)
         # SQLite has no booleans.
-        return [Claimed(*row[:-2], bool(row[-2]), bool(row[-1])) for row in rows]  # type: ignore[call-arg]
+        return [
+            Claimed(*row[:-2], bool(row[-2]), bool(row[-1]))  # type: ignore[call-arg]
+            for rows in answer
+            for row in rows
+        ]
 
     async def steps(self, task_id: str, budget: Budget | None = None) -> list[StepRecord]:
         text, params = self._db.text("steps"), {"id": task_id}
@@ -115,7 +94,7 @@ class SqlStore:
         data = msgspec.json.encode({"name": name}).decode()
         calls = [Call("record_step", row, key=task_id), Call("step_event", {**row, "output": None, "data": data})]
         if clear_crashes:
-            calls.append(Call("clear_crashes", {"id": task_id, "fence": fence}))
+            calls += [Call(name, {"id": task_id, "fence": fence}) for name in ("leave_crash_groups", "clear_crashes")]
         return await self._landed(task_id, calls)
 
     async def progress(
@@ -138,39 +117,59 @@ class SqlStore:
         calls = [Call("complete", row, key=task_id), Call("put_result", {**row, "result": result})]
         return await self._landed(task_id, calls)
 
-    async def retry(self, task_id: str, fence: int, error: TaskError, run_at: int, now: int) -> bool:
+    async def retry(self, task_id: str, fence: int, error: TaskError, run_at: int, now: int) -> EndAnswer:
         row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at}
-        calls = [Call("retry", row, key=task_id), put_error(task_id, fence, error, now)]
-        return await self._landed(task_id, calls, due_at=run_at)
 
-    async def fail(self, task_id: str, fence: int, error: TaskError, now: int) -> bool:
+        def announce(_: Row) -> None:
+            self._listener.task_due_at(run_at)
+
+        return await self._end("retry", row, put_error(task_id, fence, error, now), on_landed=announce)
+
+    async def fail(self, task_id: str, fence: int, error: TaskError, now: int) -> EndAnswer:
         row = {"id": task_id, "fence": fence, "at": now}
-        return await self._landed(task_id, [Call("fail", row, key=task_id), put_error(task_id, fence, error, now)])
+        return await self._end("fail", row, put_error(task_id, fence, error, now))
 
-    async def suspend(self, task_id: str, fence: int, waiting_for: str, now: int) -> bool:
-        row = {"id": task_id, "fence": fence, "at": now, "waiting_for": waiting_for}
-        return await self._landed(task_id, [Call("suspend", row, key=task_id)])
+    async def suspend(self, task_id: str, fence: int, waiting_for: str, now: int) -> EndAnswer:
+        return await self._end("suspend", {"id": task_id, "fence": fence, "at": now, "waiting_for": waiting_for})
 
-    async def release(self, task_id: str, fence: int, queue: str, now: int) -> bool:
-        row = {"id": task_id, "fence": fence, "at": now}
-        return await self._landed(task_id, [Call("release", row, key=task_id)], queue=queue)
+    async def release(self, task_id: str, fence: int, queue: str, now: int, run_at: int | None = None) -> EndAnswer:
+        row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at}
+        return await self._end("release", row, on_landed=lambda _: self._announce_ready(queue, run_at))
 
     async def end_cancelled(self, task_id: str, fence: int, now: int) -> bool:
         row = {"id": task_id, "fence": fence, "at": now}
         return await self._landed(task_id, [Call("end_cancelled", row, key=task_id)])
 
-    async def _landed(
-        self, task_id: str, calls: list[Call], queue: str | None = None, due_at: int | None = None
-    ) -> bool:
+    async def _end(
+        self, verb: str, row: Params, *calls: Call, on_landed: Callable[[Row], None] = lambda row: None
+    ) -> EndAnswer:
+        """End a run other than as completed: a cancel on record wins. `on_landed` takes what `verb` returned."""
+        task_id = str(row["id"])
+
+        def after(answer: Answer) -> None:
+            cancelled, ended = answer[:2]
+            if cancelled or ended:
+                self._listener.task_changed(task_id)
+            for one in ended:
+                on_landed(one)
+
+        ends = [Call("cancel_instead", row, key=task_id), Call(verb, row, key=task_id)]
+        cancelled, ended, *_ = await self._db.write([*ends, *calls], after=after)
+        return "cancelled" if cancelled else "landed" if ended else None
+
+    def _announce_ready(self, queue: str, run_at: int | None, suspect: bool = False) -> None:
+        """`run_at` None: at once."""
+        if run_at is None:
+            self._listener.task_ready(queue, suspect)
+        else:
+            self._listener.task_due_at(run_at)
+
+    async def _landed(self, task_id: str, calls: list[Call]) -> bool:
         """Run guarded calls; the first one tells whether they landed."""
 
         def after(answer: Answer) -> None:
             if answer[0]:
                 self._listener.task_changed(task_id)
-                if queue is not None:
-                    self._listener.task_ready(queue)
-                if due_at is not None:
-                    self._listener.task_due_at(due_at)
 
         answer = await self._db.write(calls, after=after)
         return bool(answer[0])
@@ -242,17 +241,35 @@ class SqlStore:
         (rows,) = await self._db.write([Call("unpark", params=params)], after=after)
         return len(rows)
 
-    async def orphans(self, limit: int) -> list[Orphan]:
-        rows = await self._db.read(self._db.text("orphans"), {"worker": self.worker, "limit": limit})
-        return [Orphan(row[0], row[1], row[2], bool(row[3]), row[4]) for row in rows]
+    async def orphans(self, limit: int, from_crashes: int) -> list[Orphan]:
+        params = {"worker": self.worker, "limit": limit, "from_crashes": from_crashes}
+        rows = await self._db.read(self._db.text("orphans"), params)
+        return [Orphan(row[0], row[1], row[2], bool(row[3]), *row[4:]) for row in rows]
 
-    async def crash(self, task_id: str, fence: int, run_at: int | None, now: int) -> bool:
-        row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at}
-        return await self._landed(task_id, [Call("crash", row, key=task_id)], due_at=now if run_at is None else run_at)
+    async def running(self) -> list[Orphan]:
+        rows = await self._db.read(self._db.text("running"), {"worker": self.worker})
+        return [Orphan(row[0], row[1], row[2], bool(row[3]), row[4], row[5], sole=row[2] + 1) for row in rows]
 
-    async def crash_out(self, task_id: str, fence: int, error: TaskError, now: int) -> bool:
+    async def crash(
+        self, task_id: str, fence: int, run_at: int | None, now: int, died_at: int | None = None, grouped: bool = False
+    ) -> EndAnswer:
+        died_at = now if died_at is None else died_at
+        row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at, "died_at": died_at}
+        groups = [Call(name, row) for name in ("forget_crash_groups", "join_crash_group")] if grouped else []
+
+        def announce(landed: Row) -> None:
+            self._announce_ready(landed[1], run_at, suspect=landed[2] >= SUSPECT_CRASHES)
+
+        return await self._end("crash", row, *groups, on_landed=announce)
+
+    async def crash_out(self, task_id: str, fence: int, error: TaskError, now: int) -> EndAnswer:
         row = {"id": task_id, "fence": fence, "at": now}
-        return await self._landed(task_id, [Call("crash_out", row, key=task_id), put_error(task_id, fence, error, now)])
+        solved = Call("solve_crash_groups", row)
+        return await self._end("crash_out", row, put_error(task_id, fence, error, now), solved)
+
+    async def tidy_crash_groups(self, limit: int) -> int:
+        (rows,) = await self._db.write([Call("tidy_crash_groups", params={"limit": limit})])
+        return len(rows)
 
     async def prune(self, now: int, before: int | None, limit: int) -> int:
         calls = [
@@ -271,31 +288,7 @@ class SqlStore:
     # --- reading
 
     async def get(self, task_id: str) -> Task | None:
-        """Reads that arrive while one is under way go together in the next."""
-        future: asyncio.Future[Task | None] = asyncio.get_running_loop().create_future()
-        self._gets.append((task_id, future))
-        if self._getter is None:
-            self._getter = asyncio.create_task(self._get_all(), name="store-getter")
-        return await future
-
-    async def _get_all(self) -> None:
-        try:
-            while self._gets:
-                wanted, self._gets = self._gets[:MAX_GETS], self._gets[MAX_GETS:]
-                try:
-                    ids = msgspec.json.encode([task_id for task_id, _ in wanted]).decode()
-                    rows = await self._db.read(self._db.text("get"), {"ids": ids})
-                except Exception as error:
-                    for _, future in wanted:
-                        if not future.done():
-                            future.set_exception(error)
-                    continue
-                found = {row[1]: Task(*row) for row in rows}
-                for task_id, future in wanted:
-                    if not future.done():
-                        future.set_result(found.get(task_id))
-        finally:
-            self._getter = None
+        return await self._tasks.get(task_id)
 
     async def find(self, wanted: TaskFilter, budget: Budget | None = None) -> list[Task]:
         rows = await self._db.scan(*listing(wanted, self._db.text), within(budget, *_DOCUMENTS))
@@ -306,6 +299,9 @@ class SqlStore:
 
     async def counts(self) -> list[Count]:
         return [Count(*row) for row in await self._db.read(self._db.text("counts"), {})]
+
+    async def ready_queues(self, limit: int) -> list[str]:
+        return [queue for (queue,) in await self._db.read(self._db.text("ready_queues"), {"limit": limit})]
 
     async def oldest(self, queues: Sequence[str]) -> dict[str, int]:
         rows = await self._db.scan(self._db.text("oldest"), {"queues": msgspec.json.encode(queues).decode()})
@@ -342,9 +338,3 @@ class SqlStore:
 
     async def health(self) -> Mapping[str, str | int]:
         return self._db.health()
-
-
-def _enqueued(task: NewTask, found: tuple[str, str, str | None] | None) -> Enqueued:
-    if found is None or found[0] == task.id:
-        return Enqueued(task.id, "pending")
-    return Enqueued(found[0], found[2], replayed=True)  # type: ignore[arg-type]

@@ -67,6 +67,11 @@ FROM json_each(:rows) CROSS JOIN tasks t
 WHERE true ON CONFLICT DO NOTHING
 RETURNING (SELECT id FROM tasks WHERE seq = task);
 
+-- name: leave_crash_groups
+DELETE FROM crash_groups WHERE task IN (
+  SELECT t.seq FROM json_each(:rows) CROSS JOIN tasks t
+    ON t.id = value->>'id' AND t.fence = value->>'fence' AND +t.status = 'processing');
+
 -- name: clear_crashes
 UPDATE tasks SET crashes = 0
 FROM json_each(:rows)
@@ -112,6 +117,16 @@ FROM json_each(:rows)
 WHERE tasks.id = value->>'id' AND tasks.fence = value->>'fence' AND +tasks.status = 'processing'
 RETURNING tasks.id;
 
+-- A cancel that is on record wins over every end of a run that is to go on, or that has failed: it was promised. It stands
+-- before them, so that they no longer find the task processing; the run's error stays on record.
+-- name: cancel_instead
+UPDATE tasks SET status = 'cancelled', cause = 'cancel', version = version + 1, worker = NULL,
+  completed_at = max(value->>'at', started_at), changed_at = value->>'at'
+FROM json_each(:rows)
+WHERE tasks.id = value->>'id' AND tasks.fence = value->>'fence' AND +tasks.status = 'processing'
+  AND tasks.cancel_requested_at IS NOT NULL
+RETURNING tasks.id;
+
 -- name: retry
 UPDATE tasks SET status = 'pending', cause = 'retry', version = version + 1, worker = NULL, crashes = 0,
   run_at = value->>'run_at', changed_at = value->>'at'
@@ -135,7 +150,8 @@ RETURNING tasks.id;
 
 -- name: release
 UPDATE tasks SET status = 'pending', cause = 'release', version = version + 1, worker = NULL,
-  attempt = attempt - 1, ready = 1, changed_at = value->>'at'
+  attempt = attempt - 1, ready = value->>'run_at' IS NULL, run_at = coalesce(value->>'run_at', run_at),
+  changed_at = value->>'at'
 FROM json_each(:rows)
 WHERE tasks.id = value->>'id' AND tasks.fence = value->>'fence' AND +tasks.status = 'processing'
 RETURNING tasks.id;
@@ -147,13 +163,33 @@ FROM json_each(:rows)
 WHERE tasks.id = value->>'id' AND tasks.fence = value->>'fence' AND +tasks.status = 'processing'
 RETURNING tasks.id;
 
+-- The groups of an earlier row of crashes: the task has made headway since.
+-- name: forget_crash_groups
+DELETE FROM crash_groups WHERE task IN (
+  SELECT t.seq FROM json_each(:rows) CROSS JOIN tasks t
+    ON t.id = value->>'id' AND t.fence = value->>'fence' AND +t.status = 'processing' AND t.crashes = 0);
+
+-- name: join_crash_group
+INSERT INTO crash_groups (task, worker)
+SELECT t.seq, t.worker FROM json_each(:rows) CROSS JOIN tasks t
+  ON t.id = value->>'id' AND t.fence = value->>'fence' AND +t.status = 'processing'
+WHERE true ON CONFLICT DO NOTHING;
+
 -- name: crash
 UPDATE tasks SET status = 'pending', cause = 'crash', version = version + 1, worker = NULL,
-  attempt = max(attempt - 1, 0), crashes = crashes + 1,
-  run_at = coalesce(value->>'run_at', run_at), changed_at = value->>'at'
+  attempt = max(attempt - 1, 0), crashes = crashes + 1, ready = value->>'run_at' IS NULL,
+  run_at = coalesce(value->>'run_at', run_at), changed_at = value->>'at',
+  lived_ms = max(CASE WHEN crashes > 0 THEN lived_ms ELSE 0 END, value->>'died_at' - started_at)
 FROM json_each(:rows)
 WHERE tasks.id = value->>'id' AND tasks.fence = value->>'fence' AND +tasks.status = 'processing'
-RETURNING tasks.id;
+RETURNING tasks.id, tasks.queue, tasks.crashes;
+
+-- The cause of these crashes is found: nobody else is to blame for them.
+-- name: solve_crash_groups
+DELETE FROM crash_groups WHERE worker IN (
+  SELECT g.worker FROM json_each(:rows) CROSS JOIN tasks t
+    ON t.id = value->>'id' AND t.fence = value->>'fence' AND +t.status = 'processing'
+  CROSS JOIN crash_groups g ON g.task = t.seq);
 
 -- name: crash_out
 UPDATE tasks SET status = 'failed', cause = 'crash', version = version + 1, worker = NULL, crashes = crashes + 1,
@@ -233,16 +269,17 @@ WHERE seq IN (SELECT seq FROM tasks INDEXED BY tasks_ready
     AND (expires_at IS NULL OR expires_at > :now)
   ORDER BY priority DESC, run_at, seq LIMIT :limit)
 RETURNING id, fence, kind, coalesce(args, (SELECT a.args FROM args a WHERE a.task = seq)), queue, owner, attempt,
-  max_attempts, crashes, timeout_ms, traceparent, cancel_requested_at IS NOT NULL,
+  max_attempts, crashes, lived_ms, timeout_ms, traceparent, cancel_requested_at IS NOT NULL,
   fence > 1 AND EXISTS (SELECT 1 FROM steps s WHERE s.task = seq);
 
--- name: claim_suspect
+-- name: claim_suspects
 UPDATE tasks SET status = 'processing', cause = 'claim', version = version + 1, ready = 0, attempt = attempt + 1,
   fence = fence + 1, worker = :worker, started_at = max(:now, created_at), changed_at = :now, expires_at = NULL
 WHERE seq IN (SELECT seq FROM tasks INDEXED BY tasks_suspects
-  WHERE status = 'pending' AND ready = 1 AND crashes >= 2 ORDER BY run_at, seq LIMIT 1)
+  WHERE status = 'pending' AND ready = 1 AND crashes >= 2 AND crashes BETWEEN :least AND :most
+  ORDER BY lived_ms, run_at, seq LIMIT :limit)
 RETURNING id, fence, kind, coalesce(args, (SELECT a.args FROM args a WHERE a.task = seq)), queue, owner, attempt,
-  max_attempts, crashes, timeout_ms, traceparent, cancel_requested_at IS NOT NULL,
+  max_attempts, crashes, lived_ms, timeout_ms, traceparent, cancel_requested_at IS NOT NULL,
   fence > 1 AND EXISTS (SELECT 1 FROM steps s WHERE s.task = seq);
 
 -- name: prune_old
@@ -270,9 +307,32 @@ RETURNING n;
 -- name: probe
 UPDATE probe SET n = (n + 1) % 1000000;
 
+-- `sole`: of its crashes, this one too, those that nobody but this task can have caused, because all who ran beside it
+-- have made headway or ended since. Counted for those alone that have crashed `from_crashes` times before.
 -- name: orphans
-SELECT id, fence, crashes, cancel_requested_at IS NOT NULL, kind
-FROM tasks INDEXED BY tasks_processing WHERE status = 'processing' AND worker <> :worker ORDER BY worker, seq LIMIT :limit;
+SELECT t.id, t.fence, t.crashes, t.cancel_requested_at IS NOT NULL, t.kind, t.worker,
+  CASE WHEN t.crashes < :from_crashes THEN 0 ELSE (
+    SELECT count(*) FROM crash_groups g WHERE g.task = t.seq AND NOT EXISTS (
+      SELECT 1 FROM crash_groups o CROSS JOIN tasks x ON x.seq = o.task
+      WHERE o.worker = g.worker AND o.task <> g.task
+        AND x.crashes > 0 AND +x.status IN ('pending', 'processing', 'cancelled'))
+  ) + (
+    NOT EXISTS (SELECT 1 FROM crash_groups o WHERE o.worker = t.worker)
+    AND NOT EXISTS (SELECT 1 FROM tasks x INDEXED BY tasks_processing
+      WHERE x.status = 'processing' AND x.worker = t.worker AND x.seq <> t.seq)
+  ) END
+FROM tasks t INDEXED BY tasks_processing WHERE t.status = 'processing' AND t.worker <> :worker
+ORDER BY t.worker, t.seq LIMIT :limit;
+
+-- name: running
+SELECT id, fence, crashes, cancel_requested_at IS NOT NULL, kind, worker
+FROM tasks INDEXED BY tasks_processing WHERE status = 'processing' AND worker = :worker ORDER BY seq;
+
+-- name: tidy_crash_groups
+DELETE FROM crash_groups WHERE (task, worker) IN (
+  SELECT c.task, c.worker FROM crash_groups c LEFT JOIN tasks t ON t.seq = c.task
+  WHERE NOT (coalesce(t.crashes, 0) > 0 AND t.status IN ('pending', 'processing', 'cancelled')) LIMIT :limit)
+RETURNING worker;
 
 -- name: next_due
 SELECT (SELECT min(run_at) FROM tasks INDEXED BY tasks_delayed WHERE status = 'pending' AND ready = 0 AND waiting_for IS NULL),
@@ -280,6 +340,9 @@ SELECT (SELECT min(run_at) FROM tasks INDEXED BY tasks_delayed WHERE status = 'p
 
 -- name: counts
 SELECT queue, kind, status, ready, n FROM counters WHERE n > 0;
+
+-- name: ready_queues
+SELECT DISTINCT queue FROM counters WHERE ready = 1 AND n > 0 LIMIT :limit;
 
 -- The index has the oldest of a queue first within each priority: walk from priority to priority.
 -- name: oldest

@@ -77,7 +77,7 @@ class HealthViews:
                 "queues": _queues(counts),
                 "waiting": sum(one.n for one in counts if one.ready),
                 "slots": {"running": runtime.dispatcher.running, "total": runtime.settings.concurrency},
-                "abandoned_handlers": len(runtime.runner.abandoned),
+                "abandoned_handlers": len(runtime.runner.lingering),
                 "refused_writes": runtime.runner.refused_writes,
                 "statistics": render.raw(await runtime.maintenance.statistics()),
                 "uptime_seconds": round((runtime.clock.now() - runtime.started_at) / 1000, 1),

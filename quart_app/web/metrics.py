@@ -50,7 +50,7 @@ class MetricsViews:
             "quart_app_slots": runtime.settings.concurrency,
             "quart_app_slots_used": runtime.dispatcher.running,
             "quart_app_streams": runtime.streams.open,
-            "quart_app_abandoned_handlers": len(runtime.runner.abandoned),
+            "quart_app_abandoned_handlers": len(runtime.runner.lingering),
             "quart_app_refused_writes_total": runtime.runner.refused_writes,
             "quart_app_event_loop_lag_seconds": self._lag(),
         }

@@ -69,7 +69,7 @@ class TaskViews:
         wait = parse.prefer_wait(request)
         if args is None:
             args = await parse.json_body(request, self._door.settings.max_body)
-        (made,) = await service.enqueue([TaskRequest(kind, {} if args is parse.NOTHING else args, chosen)])
+        (made,) = await service.accept([TaskRequest(kind, {} if args is parse.NOTHING else args, chosen)])
         if wait is not None:
             task = await service.wait(made.id, wait)
             if task.ended:
@@ -100,7 +100,7 @@ class TaskViews:
             for index, item in enumerate(items)
         ]
         try:
-            made = await service.enqueue(asked)
+            made = await service.accept(asked)
         except (InvalidArgs, UnknownKind) as error:
             raise _located(error, single) from None
         prefix = self._door.prefix

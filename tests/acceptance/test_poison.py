@@ -65,7 +65,7 @@ def test_a_task_that_kills_its_server_ends_poisoned_and_the_others_complete(
     assert server.client.get("/health").status_code == 200
 
 
-def test_suspects_run_one_at_a_time_and_leave_the_slots_to_the_others(
+def test_half_of_the_slots_are_for_suspects_and_the_others_for_healthy_tasks(
     make_server: MakeServer, journal: Path, flag: Path
 ) -> None:
     server = make_server(concurrency=4)
@@ -77,10 +77,10 @@ def test_suspects_run_one_at_a_time_and_leave_the_slots_to_the_others(
         server.kill9()
         server.start().wait_ready()
     # Two kills while they ran: suspects by now. They never record a step, so the kills stay on their account.
-    until_running(server, 1)
+    until_running(server, 2)
     for number in range(20):
         assert server.ended(server.post("quick", {"x": number}))["status"] == "completed"
-    assert server.rows("SELECT count(*) FROM tasks WHERE status = 'processing'") == [(1,)]
+    assert server.rows("SELECT count(*) FROM tasks WHERE status = 'processing'") == [(2,)]
     flag.touch()
     for task_id in ids:
         done = server.ended(task_id)

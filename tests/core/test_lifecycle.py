@@ -38,6 +38,7 @@ TASK = Claimed(
     attempt=1,
     max_attempts=3,
     crashes=0,
+    lived_ms=0,
     timeout_ms=1000,
     cancel_requested=False,
     has_steps=False,
@@ -112,8 +113,8 @@ def test_a_named_delay_does_not_buy_another_attempt() -> None:
 # --- crashes
 
 
-def crash(crashes: int, max_crashes: int = 10, cancel: bool = False) -> Resume | Cancel | Fail:
-    orphan = Orphan(id="t", fence=1, crashes=crashes, cancel_requested=cancel, kind="k")
+def crash(crashes: int, max_crashes: int = 10, cancel: bool = False, sole: int = 0) -> Resume | Cancel | Fail:
+    orphan = Orphan(id="t", fence=1, crashes=crashes, cancel_requested=cancel, kind="k", sole=sole)
     return lifecycle.after_crash(orphan, NOW, max_crashes)
 
 
@@ -138,12 +139,41 @@ def test_the_first_two_crashes_resume_at_once_and_suspects_wait_longer_and_longe
 
 
 @pytest.mark.parametrize(("before", "max_crashes"), [(9, 10), (10, 10), (50, 10), (0, 1), (2, 3)])
-def test_the_last_allowed_crash_poisons_the_task(before: int, max_crashes: int) -> None:
-    decision = crash(before, max_crashes)
+def test_the_last_allowed_crash_poisons_the_task_that_nobody_else_can_have_caused(
+    before: int, max_crashes: int
+) -> None:
+    decision = crash(before, max_crashes, sole=before)
     assert isinstance(decision, Fail)
     assert decision.error.type == "poisoned"
     assert not decision.error.retryable
     assert str(before + 1) in decision.error.message
+
+
+@pytest.mark.parametrize(("before", "sole", "max_crashes"), [(9, 2, 10), (9, 0, 10), (99, 2, 10), (2, 0, 3), (3, 1, 4)])
+def test_a_task_is_not_called_poisoned_for_crashes_that_others_may_have_caused(
+    before: int, sole: int, max_crashes: int
+) -> None:
+    assert isinstance(crash(before, max_crashes, sole=sole), Resume)
+
+
+@pytest.mark.parametrize(("max_crashes", "sole"), [(1, 0), (2, 0), (3, 1), (4, 2), (5, 3), (10, 3), (1000, 3)])
+def test_how_many_crashes_must_be_a_tasks_own(max_crashes: int, sole: int) -> None:
+    assert lifecycle.sole_crashes(max_crashes) == sole
+
+
+def test_suspects_run_in_ever_smaller_groups_and_the_last_ones_alone() -> None:
+    assert lifecycle.suspect_seats(64, 10) == lifecycle.suspect_seats(64, 1000) == [32, 8, 2, 1]
+    assert lifecycle.suspect_seats(2, 10) == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("max_crashes", "seats"), [(1, [1]), (4, [1]), (5, [1]), (6, [32, 1]), (7, [32, 8, 1])])
+def test_they_run_alone_early_enough_to_be_found_out_in_time(max_crashes: int, seats: list[int]) -> None:
+    assert lifecycle.suspect_seats(64, max_crashes) == seats
+
+
+@pytest.mark.parametrize(("lived_ms", "seconds"), [(0, 10), (4_999, 10), (5_001, 10.002), (60_000, 120)])
+def test_a_suspect_gives_up_its_seat_when_it_runs_much_longer_than_before(lived_ms: int, seconds: float) -> None:
+    assert lifecycle.suspect_seconds(lived_ms) == seconds
 
 
 @pytest.mark.parametrize(("before", "max_crashes"), [(8, 10), (0, 2), (1, 3)])

@@ -13,7 +13,7 @@ from typing import Any
 
 from hypothesis.stateful import RuleBasedStateMachine
 
-from tests.model.model import Key, Life
+from tests.model.model import Groups, Key, Life
 from tests.model.world import Puppet, World
 
 PARKED = "kind:ghost"
@@ -38,6 +38,7 @@ class Base(RuleBasedStateMachine):
         self.world = World(Path(self._folder.name), self.template)
         self.lives: dict[str, Life] = {}
         self.keys: dict[str, Key] = {}
+        self.groups = Groups()
         self.memories: dict[Puppet, Memory] = {}
         self.made = 0
         self._value = 0
@@ -77,13 +78,12 @@ class Base(RuleBasedStateMachine):
         return life if life is not None and life.held_by(puppet.claimed.fence) else None
 
     def adopt(self, claimed: list[Any]) -> None:
-        """Start what was claimed; a run with a cancel on record, or of an unknown kind, is over at once."""
+        """Start what was claimed; a run of an unknown kind is over at once."""
         for puppet in self.world.start(claimed):
             life = self.lives[puppet.claimed.id]
             self.memories[puppet] = Memory(dict(life.steps), clears_crashes=life.crashes > 0)
-            if life.cancel_asked:
-                life.end("cancelled", self.now)
-            elif life.kind == "ghost":
+            assert not life.cancel_asked, "a cancel that was promised ends the run that heard of it, or its end"
+            if life.kind == "ghost":
                 life.give_back(ready=False)
                 life.waiting_for = PARKED
             assert puppet.ended == (life.status != "processing")

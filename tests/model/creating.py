@@ -56,6 +56,7 @@ class Creating(Base):
             max_attempts=attempts,
             run_at=self.now + delay,
             ready=delay == 0,
+            created_at=self.now,
             expires_at=new.expires_at,
             retention=retention,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.model.hands import Hands
-from tests.model.model import Life
+from tests.model.model import SOLE, Life
 from tests.model.running import Running
 from tests.model.world import MAX_CRASHES
 
@@ -16,7 +16,9 @@ class Dying(Running, Hands):
         self.world.worker.runner.stop()
         for puppet, life in held:
             self.world.wait_for_end(puppet)
-            if life is not None:
+            if life is not None and life.cancel_asked:
+                life.end("cancelled", self.now)
+            elif life is not None:
                 life.give_back(ready=True)
 
     def crash_but_live_on(self) -> None:
@@ -42,9 +44,39 @@ class Dying(Running, Hands):
 
     def recover(self) -> None:
         orphans = self.orphans
-        assert self.do(self.world.worker.rescuer.run_once(self.now)) == len(orphans)
+        assert self.do(self.world.worker.rescuer.bite(self.now)) == len(orphans)
+        self.crash(orphans)
+
+    def _sole(self, life: Life, orphans: list[Life]) -> int:
+        """Crashes of which nobody else may be the cause, this one too."""
+        assert life.worker is not None
+        alone = [one.id for one in orphans if one.worker == life.worker] == [life.id]
+        return self.groups.sole(life.id, self.lives) + (alone and not self.groups.of.get(life.worker))
+
+    def crash(self, orphans: list[Life]) -> None:
+        """What becomes of those that ran when their workers died. Who is to blame is decided before anything is
+        written."""
+        poisoned = [
+            life
+            for life in orphans
+            if not life.cancel_asked
+            and life.crashes + 1 >= MAX_CRASHES
+            and self._sole(life, orphans) >= min(SOLE, MAX_CRASHES - 2)
+        ]
+        guilty = {life.worker for life in poisoned}
         for life in orphans:
-            life.crash(self.now, MAX_CRASHES)
+            if life.cancel_asked:
+                life.end("cancelled", self.now)
+            elif life not in poisoned:
+                if not life.crashes:
+                    self.groups.leave(life.id)
+                if life.worker is not None and life.worker not in guilty:
+                    self.groups.join(life.worker, life.id)
+                life.crash(self.now)
+        for life in poisoned:
+            self.groups.solve(life.id)
+            life.crashes += 1
+            life.end("failed", self.now, "poisoned")
 
     def die_and_go_on(self, lives_on: bool = True, seconds: float = 130) -> None:
         """The whole way of a crash, as a server's start goes it: without this it takes luck to get far."""

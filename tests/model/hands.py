@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.model.base import PARKED, Base
+from tests.model.model import Life
 
 KEEP = 60  # seconds of the world's pruner
 
@@ -35,7 +36,13 @@ class Hands(Base):
         life = self.some_life(pick)
         assert self.do(self.store.delete(life.id)) is life.ended
         if life.ended:
-            del self.lives[life.id]
+            self.forget(life)
+
+    def forget(self, life: Life) -> None:
+        del self.lives[life.id]
+        if life.crashes and life.status == "cancelled":
+            self.groups.solve(life.id)
+        self.groups.leave(life.id)
 
     # --- time and upkeep
 
@@ -77,7 +84,7 @@ class Hands(Base):
                 life.completed_at < border if life.retention is None else life.completed_at + life.retention < self.now
             )
             if gone:
-                del self.lives[life.id]
+                self.forget(life)
         self.keys = {name: key for name, key in self.keys.items() if key.expires_at > self.now}
 
     def unpark(self) -> None:

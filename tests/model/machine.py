@@ -115,5 +115,10 @@ class TaskMachine(Creating, Racing, Dying):
             assert row.created_at >= START
 
     @invariant()
+    def it_is_known_who_ran_beside_whom_at_a_crash(self) -> None:
+        rows = self.world.sql("SELECT g.worker, t.id FROM crash_groups g LEFT JOIN tasks t ON t.seq = g.task")
+        assert set(rows) == self.groups.rows()
+
+    @invariant()
     def the_tables_are_sound(self) -> None:
         assert_sound(self.world.sql)

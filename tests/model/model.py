@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 TERMINAL = ("completed", "failed", "cancelled")
 PAUSES = (0, 0, 1_000, 5_000, 30_000, 120_000)
+SOLE = 3  # crashes that nobody else can have caused, before a task is called poisoned
 
 
 @dataclass
@@ -20,6 +21,9 @@ class Life:
     max_attempts: int
     run_at: int
     ready: bool
+    created_at: int
+    started_at: int = 0
+    lived: int = 0
     expires_at: int | None = None
     retention: int | None = None
     key: str | None = None
@@ -42,7 +46,8 @@ class Life:
     def held_by(self, fence: int) -> bool:
         return self.status == "processing" and self.fence == fence
 
-    def claim(self, worker: str) -> None:
+    def claim(self, worker: str, now: int) -> None:
+        self.started_at = max(now, self.created_at)
         self.status, self.worker, self.ready, self.expires_at = "processing", worker, False, None
         self.attempt += 1
         self.fence += 1
@@ -64,18 +69,18 @@ class Life:
         self.wait(ready)
         self.attempt -= 1
 
-    def crash(self, now: int, max_crashes: int) -> None:
-        if self.cancel_asked:
-            self.end("cancelled", now)
-            return
+    def crash(self, now: int) -> None:
+        self.lived = max(self.lived if self.crashes else 0, now - self.started_at)
         self.crashes += 1
-        if self.crashes >= max_crashes:
-            self.end("failed", now, "poisoned")
-            return
-        self.give_back(ready=False)
         pause = PAUSES[min(self.crashes, len(PAUSES)) - 1]
+        self.give_back(ready=not pause)
         if pause:
             self.run_at = now + pause
+
+    @property
+    def suspected(self) -> bool:
+        """It may be what killed the process: it has not run to an end of its own since."""
+        return self.crashes > 0 and self.status in ("pending", "processing", "cancelled")
 
     def rerun(self, restart: bool, now: int) -> None:
         self.status, self.ready, self.run_at = "pending", True, now
@@ -99,6 +104,32 @@ class Life:
             self.completed_at,
             self.worker,
         )
+
+
+@dataclass
+class Groups:
+    """Who ran beside whom when a worker died: of those that may still have caused it, by worker."""
+
+    of: dict[str, set[str]] = field(default_factory=dict)
+
+    def join(self, worker: str, task_id: str) -> None:
+        self.of.setdefault(worker, set()).add(task_id)
+
+    def leave(self, task_id: str) -> None:
+        for group in self.of.values():
+            group.discard(task_id)
+
+    def solve(self, task_id: str) -> None:
+        self.of = {worker: group for worker, group in self.of.items() if task_id not in group}
+
+    def sole(self, task_id: str, lives: dict[str, Life]) -> int:
+        return sum(
+            task_id in group and not any(one != task_id and one in lives and lives[one].suspected for one in group)
+            for group in self.of.values()
+        )
+
+    def rows(self) -> set[tuple[str, str]]:
+        return {(worker, task_id) for worker, group in self.of.items() for task_id in group}
 
 
 ROWS = """SELECT id, status, attempt, crashes, fence, ready, run_at, cancel_requested_at IS NOT NULL, waiting_for,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from quart_app.core.task import TaskError
+from quart_app.store.base import EndAnswer
 from tests.model.base import Base
 
 
@@ -15,7 +16,7 @@ class Racing(Base):
         puppet = self.some_puppet(pick)
         life, (task_id, fence) = self.life_of(puppet), (puppet.claimed.id, puppet.claimed.fence)
         store, now = self.store, self.now
-        writes: dict[str, Callable[[], Awaitable[bool]]] = {
+        writes: dict[str, Callable[[], Awaitable[bool | EndAnswer]]] = {
             "complete": lambda: store.complete(task_id, fence, "7", now),
             "fail": lambda: store.fail(task_id, fence, TaskError("Race", "x"), now),
             "release": lambda: store.release(task_id, fence, puppet.claimed.queue, now),
@@ -23,12 +24,14 @@ class Racing(Base):
             "crash": lambda: store.crash(task_id, fence, None, now),
         }
 
-        async def together() -> list[bool]:
+        async def together() -> list[bool | EndAnswer]:
             return await asyncio.gather(*(writes[name]() for name in turn))
 
         landed = self.do(together())
-        assert landed == [life is not None] + [False] * (len(turn) - 1)
-        if life is not None:
+        assert list(map(bool, landed)) == [life is not None] + [False] * (len(turn) - 1)
+        if life is not None and life.cancel_asked and turn[0] != "complete":
+            life.end("cancelled", now)
+        elif life is not None:
             match turn[0]:
                 case "complete":
                     life.complete(7, now)
@@ -39,7 +42,8 @@ class Racing(Base):
                 case "end_cancelled":
                     life.end("cancelled", now)
                 case "crash":
-                    life.crashes += 1
-                    life.give_back(ready=False)
+                    due = life.run_at
+                    life.crash(now)
+                    life.ready, life.run_at = True, due  # no pause was asked for
         self.world.tell(puppet, "return", 8)  # the run itself comes too late
         assert puppet.ended

@@ -22,12 +22,12 @@ class Running(Base):
         expected = sorted(candidates, key=lambda life: (-life.priority, life.run_at, life.seq))[:limit]
         if candidates:
             assert queue in worker.rung, "no doorbell told of a ready task"
-        claimed = self.do(worker.store.claim(queue, limit, self.now))
+        claimed = self.do(worker.store.claim({queue: limit}, self.now))
         assert {one.id for one in claimed} == {life.id for life in expected}
         if len(claimed) < limit:
             worker.rung.discard(queue)
         for life in expected:
-            life.claim(worker.name)
+            life.claim(worker.name, self.now)
         self._check_claims(claimed)
 
     def _claimable(self, life: Life) -> bool:
@@ -46,11 +46,11 @@ class Running(Base):
         return [life for life in self.lives.values() if life.status == "pending" and life.ready and life.crashes >= 2]
 
     def claim_suspect(self) -> None:
-        expected = sorted(self.suspects, key=lambda life: (life.run_at, life.seq))[:1]
-        claimed = self.do(self.store.claim_suspect(self.now))
+        expected = sorted(self.suspects, key=lambda life: (life.lived, life.run_at, life.seq))[:1]
+        claimed = self.do(self.store.claim_suspects(2, 99, 1, self.now))
         assert [one.id for one in claimed] == [life.id for life in expected]
         for life in expected:
-            life.claim(self.world.worker.name)
+            life.claim(self.world.worker.name, self.now)
         self._check_claims(claimed)
 
     def step(self, pick: int = 0, name: str = "a") -> None:
@@ -70,6 +70,7 @@ class Running(Base):
             memory.recorded[name] = life.steps[name] = value
             if memory.clears_crashes:
                 life.crashes, memory.clears_crashes = 0, False
+                self.groups.leave(life.id)
 
     def progress_and_log(self, pick: int = 0, done: int = 1) -> None:
         puppet = self.some_puppet(pick)
@@ -101,6 +102,9 @@ class Running(Base):
             self.world.tell(puppet, "raise", raised)
         assert puppet.ended
         if life is None:
+            return
+        if life.cancel_asked:
+            life.end("cancelled", self.now)
             return
         if error in ("final", "not json") or life.attempt >= life.max_attempts:
             name = {"plain": "ValueError", "retry": "Retry", "final": "NonRetryable", "not json": "not_json"}[error]

@@ -112,9 +112,9 @@ FAULTS: dict[str, tuple[str, str, str, list[Event]]] = {
         [("create_with", {}), ("claim_all", 1), ("step", 0, "a"), ("fail", 0, "final"), ("rerun", 0, True)],
     ),
     "a cancel that is forgotten by a retry": (
-        "retry",
-        "crashes = 0",
-        "crashes = 0, cancel_requested_at = NULL",
+        "cancel_instead",
+        "WHERE tasks.id",
+        "WHERE 0 AND tasks.id",
         [("create_with", {"attempts": 3}), ("claim_all", 1), ("cancel", 0, False), ("fail", 0, "plain")],
     ),
     "suspects among the others": (

@@ -66,6 +66,12 @@ def square(x: int) -> int:
     return x * x
 
 
+@task("holds", executor="process")
+def holds(flag: str) -> None:
+    while not Path(flag).exists():
+        time.sleep(0.01)
+
+
 @task("about", executor="process")
 def about(ctx: ProcessTaskContext, x: int) -> dict[str, Any]:
     print("what a handler prints is no answer")

@@ -129,7 +129,7 @@ async def test_a_running_task_is_asked_and_ends_cancelled(engine: Engine, kind: 
     assert cancelled.cancel_requested_at is not None
     assert cancelled.completed_at is not None
     assert calls == expected
-    assert not engine.runtime.runner.abandoned
+    assert not engine.runtime.runner.lingering
 
 
 async def test_a_handler_may_write_its_last_words_when_it_is_cancelled(engine: Engine) -> None:
@@ -151,11 +151,11 @@ async def test_a_stubborn_handler_is_left_behind_cancelled_and_its_slot_freed(st
     await engine.runtime.service.cancel(handle.id)
     cancelled = await engine.end(handle)
     assert cancelled.status == "cancelled"
-    assert len(engine.runtime.runner.abandoned) == 1
+    assert len(engine.runtime.runner.lingering) == 1
     assert engine.runtime.runner.healthy
     assert result(await engine.run("quick")) == "quick"
     gate.open()
-    await until(lambda: not engine.runtime.runner.abandoned, "the end of the handler")
+    await until(lambda: not engine.runtime.runner.lingering, "the end of the handler")
     assert (await handle.get()).version == cancelled.version
 
 
@@ -165,7 +165,7 @@ async def test_what_an_abandoned_handler_does_later_is_refused(engine: Engine) -
     await engine.runtime.service.cancel(handle.id)
     await engine.end(handle)
     gate.open()
-    await until(lambda: not engine.runtime.runner.abandoned, "the end of the handler")
+    await until(lambda: not engine.runtime.runner.lingering, "the end of the handler")
     assert calls == ["started", "swallowed", "late step", "ClaimLost"]
     _, steps, _ = await engine.history(await handle.get())
     assert steps == []
@@ -179,7 +179,7 @@ async def test_fifty_abandoned_handlers_make_the_server_unhealthy(start: Start) 
         await engine.runtime.service.cancel(handle.id)
     for handle in handles:
         assert (await engine.end(handle)).status == "cancelled"
-    assert len(engine.runtime.runner.abandoned) == 50
+    assert len(engine.runtime.runner.lingering) == 50
     assert not engine.runtime.runner.healthy
     gate.open()
     await until(lambda: engine.runtime.runner.healthy, "the end of the handlers")

@@ -74,7 +74,7 @@ async def test_a_cancel_ends_the_wait_and_leaves_no_entry(engine: Engine, kind: 
     await until(lambda: ledger.users == 1, "the end of the wait")
     assert engine.sql("SELECT count(*) FROM limit_calls") == [(1,)]
     assert calls == ["first"]
-    assert not engine.runtime.runner.abandoned
+    assert not engine.runtime.runner.lingering
     assert engine.runtime.runner.refused_writes == 0
 
 

@@ -147,7 +147,7 @@ async def test_a_cancel_kills_the_child_even_when_the_grace_is_over_before(
     await engine.runtime.service.cancel(handle.id)
     assert (await engine.end(handle)).status == "cancelled"
     await until(lambda: not alive(pid), "the end of the child")
-    await until(lambda: not engine.runtime.runner.abandoned, "the end of the handler")
+    await until(lambda: not engine.runtime.runner.lingering, "the end of the handler")
 
 
 async def test_a_child_that_looks_at_cancelled_may_clean_up(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from quart_app import TaskContext, task
 from quart_app.runner import dispatcher
+from tests.runner import process_kinds
 from tests.runner.conftest import Start
 from tests.runner.engine import Gate, result, until
 
@@ -48,6 +50,9 @@ async def counted(ctx: TaskContext, queue: str) -> None:
         await gate.wait()
     finally:
         running[queue] -= 1
+
+
+KINDS = [holds_a_slot, notes, counted]
 
 
 async def test_higher_priority_first_then_the_older(start: Start) -> None:
@@ -107,6 +112,55 @@ async def test_a_full_queue_does_not_hold_up_another_one(start: Start) -> None:
     gate.open()
     for handle in audits:
         await engine.end(handle)
+
+
+async def test_tasks_that_wait_for_a_child_process_leave_the_slots_to_others(start: Start, tmp_path: Path) -> None:
+    """They would hold them all without doing anything."""
+    flag = tmp_path / "flag"
+    engine = await start(concurrency=16, cpu_slots=1, kinds=[*KINDS, process_kinds.holds])
+    held = [await engine.enqueue("holds", {"flag": str(flag)}) for _ in range(30)]
+    assert {task.queue for task in [await handle.get() for handle in held]} == {"cpu"}
+    for _ in range(20):
+        assert (await engine.run("notes", {"what": 1})).status == "completed"
+    ((processing,),) = engine.sql("SELECT count(*) FROM tasks WHERE kind = 'holds' AND status = 'processing'")
+    assert 1 <= processing <= 1 + dispatcher.WAITING_CHILDREN
+    flag.touch()
+    for handle in held:
+        assert (await engine.end(handle)).status == "completed"
+
+
+async def test_many_queues_are_claimed_from_in_few_transactions(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue a tenant is the usual way to be fair, and each transaction waits for the disk."""
+    engine = await start(concurrency=1)
+    await engine.status(await engine.enqueue("holds-a-slot"), "processing")
+    handles = [await engine.enqueue("notes", {"what": n}, queue=f"tenant-{n}") for n in range(200)]
+    await engine.close()
+    engine = await start(concurrency=64)
+    claims: list[int] = []
+    claim = engine.runtime.store.claim
+
+    async def counted_claim(room: Mapping[str, int], now: int) -> Any:
+        claims.append(len(room))
+        return await claim(room, now)
+
+    monkeypatch.setattr(engine.runtime.store, "claim", counted_claim)
+    gate.open()
+    for handle in handles:
+        assert (await engine.runtime.service.wait(handle.id, 20)).status == "completed"
+    assert sorted(order) == list(range(200)), "each once"
+
+
+@pytest.mark.parametrize(
+    ("slots", "queues", "expected"),
+    [(64, 1, {0: 64}), (64, 2, {0: 32, 1: 32}), (3, 5, {0: 1, 1: 1, 2: 1}), (5, 2, {0: 2, 1: 2})],
+)
+async def test_the_free_slots_are_shared_out_among_the_queues(
+    start: Start, slots: int, queues: int, expected: dict[int, int]
+) -> None:
+    engine = await start(concurrency=slots)
+    found = engine.runtime.dispatcher
+    found._ready = {f"q{n}": False for n in range(queues)}
+    assert found._rooms() == {f"q{n}": room for n, room in expected.items()}
 
 
 async def test_a_task_of_a_kind_that_is_not_registered_waits_for_it_and_says_so(start: Start) -> None:

@@ -12,6 +12,7 @@ import pytest
 from quart_app import TaskContext, task
 from quart_app.core.errors import Draining, StoreUnavailable
 from quart_app.runner.context import BlockingTaskContext
+from quart_app.service import TaskRequest
 from tests.runner.conftest import Start
 from tests.runner.engine import Gate, result, until
 
@@ -69,6 +70,14 @@ async def quick() -> None:
     calls.append("quick")
 
 
+@task("waits-and-makes")
+async def waits_and_makes(ctx: TaskContext) -> None:
+    calls.append("waits-and-makes")
+    await gate.wait()
+    await ctx.enqueue("quick")
+    await quick.enqueue()
+
+
 @task("ends")
 async def ends() -> None:
     calls.append("ends")
@@ -104,18 +113,35 @@ async def test_a_task_that_ends_within_the_drain_time_is_completed(start: Start)
     assert engine.sql("SELECT status FROM tasks WHERE id = ?", handle.id) == [("completed",)]
 
 
-async def test_a_draining_engine_takes_no_new_tasks_and_claims_nothing(start: Start) -> None:
+async def test_a_draining_engine_takes_no_tasks_from_clients_and_claims_nothing(start: Start) -> None:
     engine = await start(concurrency=1, drain_seconds=20)
     await engine.enqueue("waits")
     await engine.enqueue("quick")
     await until(lambda: calls == ["waits"], "the start of the handler")
     engine.runtime.begin_drain()
     with pytest.raises(Draining):
-        await engine.enqueue("quick")
+        await engine.runtime.service.accept([TaskRequest("quick", {})])
     gate.open()
     await engine.close()
     assert engine.sql("SELECT kind, status FROM tasks ORDER BY seq") == [("waits", "completed"), ("quick", "pending")]
     assert calls == ["waits"]
+
+
+async def test_a_task_that_runs_on_in_the_drain_time_may_make_others(start: Start) -> None:
+    engine = await start(drain_seconds=20)
+    parent = await engine.enqueue("waits-and-makes")
+    await until(lambda: calls == ["waits-and-makes"], "the start of the handler")
+    engine.runtime.begin_drain()
+    gate.open()
+    await engine.close()
+    assert engine.sql("SELECT kind, status, attempt FROM tasks ORDER BY seq") == [
+        ("waits-and-makes", "completed", 1),
+        ("quick", "pending", 0),
+        ("quick", "pending", 0),
+    ]
+    next_life = await start()
+    await until(lambda: calls.count("quick") == 2, "the tasks that were made in the drain time")
+    assert (await next_life.runtime.service.get(parent.id)).status == "completed"
 
 
 async def test_a_handler_that_has_ended_when_the_stop_comes_is_completed(start: Start) -> None:

@@ -104,10 +104,10 @@ async def test_a_handler_that_ignores_its_timeout_is_left_behind_and_its_slot_fr
     engine = await start(concurrency=1)
     failed = await engine.run(kind)
     assert (failed.status, failed.error_type) == ("failed", "timeout")
-    assert len(engine.runtime.runner.abandoned) == 1
+    assert len(engine.runtime.runner.lingering) == 1
     assert result(await engine.run("quick")) == "quick"
     gate.open()
-    await until(lambda: not engine.runtime.runner.abandoned, "the end of the handler")
+    await until(lambda: not engine.runtime.runner.lingering, "the end of the handler")
 
 
 async def test_a_result_that_comes_after_the_timeout_is_too_late(engine: Engine) -> None:
@@ -119,7 +119,7 @@ async def test_a_thread_that_looks_at_cancelled_ends_in_time(engine: Engine) -> 
     failed = await engine.run("polls")
     assert (failed.status, failed.error_type) == ("failed", "timeout")
     assert calls == ["saw it"]
-    assert not engine.runtime.runner.abandoned
+    assert not engine.runtime.runner.lingering
 
 
 async def test_a_task_that_cannot_start_in_time_expires(start: Start) -> None:

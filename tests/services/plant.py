@@ -56,7 +56,7 @@ class Plant:
 
     async def finish(self) -> None:
         """All tasks there are end."""
-        for claimed in await self.store.claim("default", 1000, self.clock.now()):
+        for claimed in await self.store.claim({"default": 1000}, self.clock.now()):
             await self.store.complete(claimed.id, claimed.fence, "1", self.clock.now())
 
 

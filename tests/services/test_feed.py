@@ -73,7 +73,7 @@ async def test_a_tail_ends_after_the_last_end_of_a_task_that_ran_again(feed: Fee
     tail = await feed.follow(failed.id, 0)
     assert await take(tail, 4) == [1, 2, 3, 4]
     assert not tail.ended
-    (again,) = await store.claim("default", 1, T)
+    (again,) = await store.claim({"default": 1}, T)
     await store.complete(again.id, again.fence, "1", T)
     assert await take(tail, 2) == [5, 6]
     assert tail.ended

@@ -143,7 +143,7 @@ async def test_a_running_task_is_asked_to_end_and_the_next_one_is_made_when_it_h
     await plant.add(every_ms=1000, overlap="cancel")
     clock.advance(1)
     await plant.settle()
-    (running,) = await plant.store.claim("default", 1, clock.now())
+    (running,) = await plant.store.claim({"default": 1}, clock.now())
     for _ in range(3):
         clock.advance(1)
         assert await plant.settle() == module.END_PAUSE / 1000
@@ -162,7 +162,7 @@ async def test_those_who_wait_for_an_end_keep_no_others_from_their_fires(
         await plant.add(f"s{number}", every_ms=1000, overlap="cancel")
     clock.advance(1)
     await plant.settle()
-    running = await plant.store.claim("default", 10, clock.now())
+    running = await plant.store.claim({"default": 10}, clock.now())
     for number in range(4, 9):
         await plant.add(f"s{number}", every_ms=1500)
     clock.advance(1.5)

@@ -82,7 +82,7 @@ class Creating:
         bells.take()
         assert await store.enqueue([keyed("k")]) == [Enqueued(first.id, "pending", replayed=True)]
         assert bells.take() == [], "nothing new may be run"
-        (task,) = await store.claim("default", 9, T)
+        (task,) = await store.claim({"default": 9}, T)
         assert await store.enqueue([keyed("k")]) == [Enqueued(first.id, "processing", replayed=True)]
         await store.complete(task.id, task.fence, "1", T)
         assert await store.enqueue([keyed("k")]) == [Enqueued(first.id, "completed", replayed=True)]

@@ -8,6 +8,7 @@ import pytest
 
 from quart_app.core.task import STATUSES
 from quart_app.store.base import Store
+from tests.store.conform_running import WRITES
 from tests.store.kit import ERROR, Bells, Sql, T, claimed, crashed, in_status, pending
 from tests.store.soundness import everything
 
@@ -30,7 +31,7 @@ class Hands:
             T + 5,
         )
         await store.stage(T + 9999, 9)
-        assert await store.claim("default", 9, T + 9999) == []
+        assert await store.claim({"default": 9}, T + 9999) == []
 
     async def test_a_parked_task_is_cancelled_too_and_waits_for_nothing_more(self, store: Store) -> None:
         task = await claimed(store)
@@ -66,13 +67,20 @@ class Hands:
         assert await store.rerun("no-such-id", False, T) is False
         assert await store.delete("no-such-id") is False
 
-    async def test_a_cancel_that_was_asked_survives_a_retry(self, store: Store) -> None:
+    @pytest.mark.parametrize("end", ["retry", "fail", "suspend", "release", "crash", "crash_out"])
+    async def test_a_cancel_that_was_asked_wins_over_every_end_but_a_completed_one(
+        self, store: Store, bells: Bells, end: str
+    ) -> None:
         task = await claimed(store)
         await store.cancel(task.id, T)
-        await store.retry(task.id, task.fence, ERROR, T, T)
-        await store.stage(T, 9)
-        (again,) = await store.claim("default", 9, T)
-        assert again.cancel_requested
+        bells.take()
+        assert await WRITES[end](store, task.id, task.fence) == "cancelled"
+        assert bells.take() == [("changed", task.id)]
+        row = await store.get(task.id)
+        assert row is not None
+        assert (row.status, row.cause, row.completed_at) == ("cancelled", "cancel", T + 50)
+        errors = await store.errors(task.id, 9)
+        assert [error.type for error in errors] == (["ValueError"] if end in ("retry", "fail", "crash_out") else [])
 
     async def test_cancel_and_end_at_the_same_time_have_one_winner(self, store: Store) -> None:
         for _ in range(20):
@@ -87,7 +95,7 @@ class Hands:
     async def test_cancel_and_claim_at_the_same_time_have_one_winner(self, store: Store) -> None:
         for _ in range(20):
             task_id = await pending(store)
-            answer, taken = await asyncio.gather(store.cancel(task_id, T), store.claim("default", 1, T))
+            answer, taken = await asyncio.gather(store.cancel(task_id, T), store.claim({"default": 1}, T))
             row = await store.get(task_id)
             assert row is not None
             assert (answer, len(taken), row.status) in (("cancelled", 0, "cancelled"), ("requested", 1, "processing"))
@@ -110,7 +118,7 @@ class Hands:
     async def test_a_rerun_starts_a_new_life_but_the_fence_goes_on(self, store: Store, bells: Bells) -> None:
         await crashed(store, await claimed(store, max_attempts=1, priority=4, queue="q"), 1)
         await store.stage(T, 9)
-        (task,) = await store.claim("q", 9, T)
+        (task,) = await store.claim({"q": 9}, T)
         await store.cancel(task.id, T)
         await store.fail(task.id, task.fence, ERROR, T)
         bells.take()
@@ -120,7 +128,7 @@ class Hands:
         assert row is not None
         assert (row.status, row.cause, row.attempt, row.crashes, row.run_at) == ("pending", "rerun", 0, 0, T + 5)
         assert (row.completed_at, row.cancel_requested_at, row.priority) == (None, None, 4)
-        (again,) = await store.claim("q", 9, T + 5)
+        (again,) = await store.claim({"q": 9}, T + 5)
         assert (again.attempt, again.fence, again.cancel_requested) == (1, task.fence + 1, False)
         assert not await store.complete(task.id, task.fence, "1", T), "the old run is over for good"
 
@@ -141,7 +149,7 @@ class Hands:
         assert before is not None
         assert row.message == (None if restart else "half")
         assert row.version > before.version
-        (again,) = await store.claim("default", 9, T)
+        (again,) = await store.claim({"default": 9}, T)
         assert again.has_steps is not restart
 
     async def test_an_expired_task_that_is_rerun_does_not_expire_again(self, store: Store) -> None:
@@ -149,7 +157,7 @@ class Hands:
         assert await store.expire(T + 10, 9) == ["thumbnail"]
         assert await store.rerun(task_id, False, T + 20)
         assert await store.expire(T + 20, 9) == []
-        assert [task.id for task in await store.claim("default", 9, T + 20)] == [task_id]
+        assert [task.id for task in await store.claim({"default": 9}, T + 20)] == [task_id]
 
     async def test_twenty_reruns_at_once_make_one_new_life(self, store: Store) -> None:
         task = await in_status(store, "failed")
@@ -174,7 +182,7 @@ class Hands:
         await store.log(task.id, task.fence, "{}", T)
         await store.retry(task.id, task.fence, ERROR, T, T)
         await store.stage(T, 9)
-        (task,) = await store.claim("default", 9, T)
+        (task,) = await store.claim({"default": 9}, T)
         await store.complete(task.id, task.fence, '"' + "y" * 999 + '"', T)
         assert await store.delete(task.id)
         assert {table: rows for table, rows in everything(sql).items() if rows} == {}

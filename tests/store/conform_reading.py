@@ -25,7 +25,7 @@ async def sample(store: Store) -> list[NewTask]:
         for n in range(60)
     ]
     await store.enqueue(tasks)
-    for task in (await store.claim("audit", 12, T + 99))[:8]:
+    for task in (await store.claim({"audit": 12}, T + 99))[:8]:
         await store.complete(task.id, task.fence, '{"ok":1}', T + 99)
     await store.cancel(tasks[0].id, T + 99)
     return tasks

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Iterable
 import pytest
 
 from quart_app.core.task import STATUSES, TaskError
-from quart_app.store.base import Store
+from quart_app.store.base import EndAnswer, Store
 from tests.store.kit import ERROR, Bells, Sql, T, claimed, in_status
 from tests.store.soundness import everything
 
-Write = Callable[[Store, str, int], Awaitable[bool]]
+Write = Callable[[Store, str, int], Awaitable[bool | EndAnswer]]
 LATER = T + 50
 
 # Every verb that names a fence.
@@ -39,7 +39,7 @@ async def zombie_writes(store: Store, sql: Sql, verbs: Iterable[str] = WRITES) -
     old = await claimed(store)
     await store.crash(old.id, old.fence, None, T)
     await store.stage(T, 9)
-    (new,) = await store.claim("default", 1, T)
+    (new,) = await store.claim({"default": 1}, T)
     assert (new.id, new.fence) == (old.id, old.fence + 1)
     through = {}
     for name in verbs:
@@ -54,6 +54,27 @@ async def zombie_writes(store: Store, sql: Sql, verbs: Iterable[str] = WRITES) -
     return through
 
 
+async def unasked_cancels(store: Store) -> list[str]:
+    """Ends that carry out a cancel although it was asked of another run, or of nobody."""
+    other = await claimed(store, queue="other")
+    if await store.release(other.id, other.fence, other.queue, T) != "landed":
+        return ["of nobody"]
+    found = []
+    zombie = await claimed(store)
+    await store.crash(zombie.id, zombie.fence, None, T)
+    (newer,) = await store.claim({"default": 1}, T)
+    await store.cancel(newer.id, T)
+    if await store.fail(zombie.id, zombie.fence, ERROR, T):
+        found.append("of a newer run")
+    await store.complete(newer.id, newer.fence, "1", T)
+    try:
+        if await store.fail(newer.id, newer.fence, ERROR, T):
+            found.append("of a run that has completed")
+    except Exception as error:
+        found.append(f"of a run that has completed: {error}")
+    return found
+
+
 class Running:
     @pytest.mark.parametrize("verb", WRITES)
     async def test_the_holder_of_the_fence_may_write_and_watchers_hear_of_it(
@@ -61,7 +82,7 @@ class Running:
     ) -> None:
         task = await claimed(store)
         bells.take()
-        assert await WRITES[verb](store, task.id, task.fence) is True
+        assert await WRITES[verb](store, task.id, task.fence) in (True, "landed")
         assert ("changed", task.id) in bells.take()
 
     @pytest.mark.parametrize("verb", WRITES)
@@ -72,7 +93,7 @@ class Running:
         task = await claimed(store)
         bells.take()
         before = everything(sql)
-        assert await WRITES[verb](store, task.id, task.fence + off) is False
+        assert not await WRITES[verb](store, task.id, task.fence + off)
         assert everything(sql) == before
         assert bells.take() == []
 
@@ -85,14 +106,17 @@ class Running:
         if status == "pending":
             await store.retry(task.id, task.fence, ERROR, T, T)
         before = everything(sql)
-        assert await WRITES[verb](store, task.id, task.fence) is False
+        assert not await WRITES[verb](store, task.id, task.fence)
         assert everything(sql) == before
 
     @pytest.mark.parametrize("verb", WRITES)
     async def test_an_unknown_task_takes_no_write(self, store: Store, sql: Sql, verb: str) -> None:
         before = everything(sql)
-        assert await WRITES[verb](store, "no-such-id", 1) is False
+        assert not await WRITES[verb](store, "no-such-id", 1)
         assert everything(sql) == before
+
+    async def test_a_cancel_wins_over_the_end_of_the_run_that_it_was_asked_of_alone(self, store: Store) -> None:
+        assert await unasked_cancels(store) == []
 
     async def test_a_run_that_lost_its_claim_to_a_newer_one_writes_nothing(self, store: Store, sql: Sql) -> None:
         assert await zombie_writes(store, sql) == {}
@@ -120,7 +144,7 @@ class Running:
         assert (row.error_type, row.error_message, row.error_attempt, row.error_retryable) == ("ValueError", "no", 1, 1)
         (error,) = await store.errors(task.id, 9)
         assert (error.fence, error.attempt, error.at, error.traceback) == (1, 1, T + 5, "Traceback …")
-        assert await store.claim("default", 9, T + 89) == []
+        assert await store.claim({"default": 9}, T + 89) == []
         assert await store.stage(T + 89, 9) == 0
         assert await store.stage(T + 90, 9) == 1
 
@@ -128,7 +152,7 @@ class Running:
         task = await claimed(store)
         await store.retry(task.id, task.fence, ERROR, T, T)
         await store.stage(T, 9)
-        (task,) = await store.claim("default", 9, T)
+        (task,) = await store.claim({"default": 9}, T)
         last = TaskError(type="KeyError", message="\ufffd'x'\n", retryable=False)
         assert await store.fail(task.id, task.fence, last, T + 5)
         row = await store.get(task.id)
@@ -149,7 +173,7 @@ class Running:
         task = await claimed(store)
         await store.retry(task.id, task.fence, ERROR, T, T)
         await store.stage(T, 9)
-        (task,) = await store.claim("default", 9, T)
+        (task,) = await store.claim({"default": 9}, T)
         await store.complete(task.id, task.fence, "1", T)
         row = await store.get(task.id)
         assert row is not None
@@ -164,7 +188,7 @@ class Running:
         row = await store.get(task.id)
         assert row is not None
         assert (row.status, row.cause, row.attempt, row.crashes, row.error_type) == ("pending", "release", 0, 0, None)
-        (again,) = await store.claim("default", 9, T + 5)
+        (again,) = await store.claim({"default": 9}, T + 5)
         assert (again.id, again.attempt, again.fence) == (task.id, 1, 2)
 
     async def test_a_suspended_task_waits_for_what_it_names_and_for_nothing_else(self, store: Store) -> None:
@@ -174,7 +198,7 @@ class Running:
         assert row is not None
         assert (row.status, row.cause, row.attempt, row.waiting_for) == ("pending", "suspend", 0, "kind:thumbnail")
         assert await store.stage(T + 10**9, 9) == 0
-        assert await store.claim("default", 9, T + 10**9) == []
+        assert await store.claim({"default": 9}, T + 10**9) == []
 
     async def test_an_acknowledged_cancel_ends_the_task(self, store: Store) -> None:
         task = await claimed(store)

@@ -20,8 +20,8 @@ def _of_a_run(name: str) -> Verb:
 
 VERBS: dict[str, Verb] = {
     **{name: _of_a_run(name) for name in WRITES},
-    "claim": lambda store, task: store.claim("default", 9, LATER),
-    "claim_suspect": lambda store, task: store.claim_suspect(LATER),
+    "claim": lambda store, task: store.claim({"default": 9}, LATER),
+    "claim_suspect": lambda store, task: store.claim_suspects(2, 99, 1, LATER),
     "cancel": lambda store, task: store.cancel(task.id, LATER),
     "rerun": lambda store, task: store.rerun(task.id, False, LATER),
     "rerun, restarting": lambda store, task: store.rerun(task.id, True, LATER),

@@ -109,7 +109,7 @@ async def pending(store: Store, now: int = T, **changes: Any) -> str:
 async def claimed(store: Store, now: int = T, **changes: Any) -> Claimed:
     """A task in the hands of this store's worker. It must be the only one ready in its queue."""
     await pending(store, now, **changes)
-    (task,) = await store.claim(changes.get("queue", "default"), 1, now)
+    (task,) = await store.claim({changes.get("queue", "default"): 1}, now)
     return task
 
 
@@ -118,7 +118,7 @@ async def in_status(store: Store, status: str, now: int = T, **changes: Any) -> 
     if status == "pending":
         new = new_task(now, **changes)
         await store.enqueue([new])
-        return _never_ran(new)
+        return never_ran(new)
     task = await claimed(store, now, **changes)
     match status:
         case "completed":
@@ -132,7 +132,8 @@ async def in_status(store: Store, status: str, now: int = T, **changes: Any) -> 
     return task
 
 
-def _never_ran(new: NewTask) -> Claimed:
+def never_ran(new: NewTask, crashes: int = 0) -> Claimed:
+    """As a claim would return it."""
     return Claimed(
         id=new.id,
         fence=0,
@@ -142,7 +143,8 @@ def _never_ran(new: NewTask) -> Claimed:
         owner=new.owner,
         attempt=0,
         max_attempts=new.max_attempts,
-        crashes=0,
+        crashes=crashes,
+        lived_ms=0,
         timeout_ms=new.timeout_ms,
         cancel_requested=False,
         has_steps=False,
@@ -150,12 +152,12 @@ def _never_ran(new: NewTask) -> Claimed:
     )
 
 
-async def crashed(store: Store, task: Claimed, times: int, now: int = T) -> Claimed:
-    """The task after it was running while its process died `times` times: pending, not yet staged."""
+async def crashed(store: Store, task: Claimed, times: int, now: int = T, run_at: int | None = None) -> Claimed:
+    """The task after it was running while its process died `times` times: pending, from `run_at` on (None: at once)."""
     for index in range(times):
-        assert await store.crash(task.id, task.fence, None, now)
-        if index < times - 1:
-            await store.stage(now, 10)
-            found = await store.claim(task.queue, 1, now) or await store.claim_suspect(now)
+        last = index == times - 1
+        assert await store.crash(task.id, task.fence, run_at if last else None, now)
+        if not last:
+            found = await store.claim({task.queue: 1}, now) or await store.claim_suspects(2, 99, 1, now)
             (task,) = found
     return task

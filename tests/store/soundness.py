@@ -12,7 +12,7 @@ from quart_app.core.task import TERMINAL
 
 Query = Callable[..., list[tuple[Any, ...]]]
 
-CHILDREN = ("args", "results", "progress", "steps", "errors", "tags", "events")
+CHILDREN = ("args", "results", "progress", "steps", "errors", "tags", "events", "crash_groups")
 
 
 def allowed() -> set[tuple[str, str, str]]:

@@ -119,6 +119,7 @@ ORPHANS = {
     "steps": "INSERT INTO steps VALUES ({}, 's', '1', 1, 0, 1)",
     "errors": "INSERT INTO errors VALUES ({}, 1, 1, 0, 'E', 'm', 0, NULL)",
     "tags": "INSERT INTO tags VALUES ('t', {})",
+    "crash_groups": "INSERT INTO crash_groups VALUES ({}, 'w')",
     "events": "INSERT INTO events (task, at, name, status, cause, attempt) VALUES ({}, 0, 'log', 'pending', 'x', 0)",
 }
 

@@ -13,7 +13,7 @@ import pytest
 from quart_app.store import statements
 from quart_app.store.sql_store import SqlStore
 from quart_app.store.statements import Statement
-from tests.store.conform_running import WRITES, zombie_writes
+from tests.store.conform_running import WRITES, unasked_cancels, zombie_writes
 from tests.store.kit import ERROR, Bells, Sql, T, claimed, in_status, open_database
 from tests.store.soundness import assert_counters_equal_a_real_count, everything
 
@@ -64,6 +64,8 @@ def test_every_statement_with_a_guard_is_on_this_list() -> None:
         found = {name for name, statement in statements.load("sqlite").items() if guard.search(statement.text)}
         # These go with a statement of the list in one transaction; request_cancel is a person's and has no fence.
         companions = {"clear_crashes", "step_event", "put_result", "put_error", "request_cancel"}
+        companions |= {"cancel_instead"}  # tested below
+        companions |= {"leave_crash_groups", "forget_crash_groups", "join_crash_group", "solve_crash_groups"}
         assert found - companions == set(GUARDED.values())
     assert GUARDED.keys() == WRITES.keys()
 
@@ -87,6 +89,14 @@ async def test_a_write_without_its_status_guard_is_caught(database_path: Path, m
         except Exception as error:
             noticed = "illegal transition" in str(error)
         assert noticed
+
+
+@pytest.mark.parametrize("guard", [FENCE, STATUS, re.compile(r"AND tasks\.cancel_requested_at IS NOT NULL")])
+async def test_a_lost_guard_of_a_cancel_that_wins_is_caught(
+    database_path: Path, monkeypatch: Breaker, guard: re.Pattern[str]
+) -> None:
+    async with broken_store(database_path, without(guard, "cancel_instead"), monkeypatch) as store:
+        assert await unasked_cancels(store)
 
 
 @pytest.mark.parametrize("name", ["put_result", "put_error"])

@@ -97,7 +97,8 @@ def test_a_statement_walks_no_table_and_sorts_nothing(schema: sqlite3.Connection
     assert walks(lines) == [], lines
     # Steps: a handful of one task, not worth an index more on every write. Figures: a bounded sample. Reports: the rows
     # of one page.
-    if name not in ("steps", "kind_figures", "report_tasks", "report_errors"):
+    # The tidying after a crash: rows of those alone that ran then.
+    if name not in ("steps", "kind_figures", "report_tasks", "report_errors", "tidy_crash_groups"):
         assert not [line for line in lines if "TEMP B-TREE" in line], lines
 
 
@@ -105,7 +106,7 @@ def test_a_statement_walks_no_table_and_sorts_nothing(schema: sqlite3.Connection
     ("name", "index"),
     [
         ("claim", "tasks_ready (queue=?)"),
-        ("claim_suspect", "tasks_suspects"),
+        ("claim_suspects", "tasks_suspects"),
         ("stage", "tasks_delayed (run_at<?)"),
         ("expire", "tasks_expiring (expires_at>? AND expires_at<?)"),
         ("orphans", "tasks_processing"),

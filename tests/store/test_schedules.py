@@ -190,7 +190,7 @@ async def test_the_due_ones_come_oldest_first_and_say_whether_their_last_task_ru
     task = new_task()
     await schedules.fire(late, [(T, task)], T + 1)
     assert [busy for _, busy in await schedules.due_schedules(T + 5, 9)] == [True, False]
-    (run,) = await store.claim("default", 1, T)
+    (run,) = await store.claim({"default": 1}, T)
     await store.complete(run.id, run.fence, "1", T)
     assert [busy for _, busy in await schedules.due_schedules(T + 5, 9)] == [False, False]
 

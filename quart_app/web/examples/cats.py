@@ -54,7 +54,7 @@ class CatViews:
         if wait is None:
             wait = 0.0 if parse.prefers_async(request) else WAIT
         asked = TaskRequest(kind, {"n": AMOUNT("n", n)}, EnqueueOptions(owner=caller(request).name))
-        (made,) = await self._door.service.enqueue([asked])
+        (made,) = await self._door.service.accept([asked])
         task = await self._door.service.wait(made.id, wait)
         match task.status:
             case "completed":

@@ -36,7 +36,7 @@ class QuickstartViews:
         refuse_unasked(request)
         owned = EnqueueOptions(owner=caller(request).name)
         asked = TaskRequest("add", {"x": _integer("x", x), "y": _integer("y", y)}, owned)
-        (made,) = await self._door.service.enqueue([asked])
+        (made,) = await self._door.service.accept([asked])
         return render.answer({"task_id": made.id, "status": "started", **render.urls(made.id, self._door.prefix)})
 
     async def status(self, task_id: str) -> Response:

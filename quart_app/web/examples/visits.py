@@ -102,7 +102,7 @@ class VisitViews:
                 "query": _text(request.query_string.decode("latin-1")),
             }
             asked = TaskRequest("request-audit", args, EnqueueOptions(owner=caller(request).name))
-            (made,) = await self._door.service.enqueue([asked])
+            (made,) = await self._door.service.accept([asked])
             document |= {
                 "request_uuid": made.id,
                 "note": "a background task audits this request; see its status_url and the log",

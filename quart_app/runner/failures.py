@@ -1,0 +1,55 @@
+"""What a handler raised, as it goes on record."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any, Final
+
+from quart_app.core import codec
+from quart_app.core.errors import NonRetryable, Retry
+from quart_app.core.lifecycle import Raised
+from quart_app.core.retry import is_retryable
+from quart_app.core.task import TaskError
+from quart_app.runner.context import ResultTooLarge
+from quart_app.runner.processes import ChildDied, ChildError
+from quart_app.runner.registry import TaskKind
+
+MAX_ERROR: Final = 4096
+MAX_TRACEBACK: Final = 16_384
+MAX_DELAY: Final = 365 * 86400.0
+
+
+def raised(kind: TaskKind[..., Any], error: BaseException) -> Raised:
+    """The outcome of a run that ended in an error; whether it may be tried again is the kind's rule."""
+    options = kind.options
+    after_ms = None
+    if isinstance(error, Retry) and error.after is not None:
+        after_ms = int(min(max(error.after, 0.0), MAX_DELAY) * 1000)
+    if isinstance(error, (codec.NotJson, ResultTooLarge)):
+        name = "not_json" if isinstance(error, codec.NotJson) else "result_too_large"
+        return Raised(TaskError(name, _message(error)), retryable=False)
+    if isinstance(error, ChildError):
+        return Raised(TaskError(error.type, error.message, traceback=error.traceback), not error.final, error.after_ms)
+    name = "process_died" if isinstance(error, ChildDied) else type(error).__name__
+    return Raised(described(name, error), is_retryable(error, options.retry_on, options.no_retry_on), after_ms)
+
+
+def described(name: str, error: BaseException) -> TaskError:
+    return TaskError(codec.clean(name, 200), _message(error), traceback=_traceback(error))
+
+
+def _message(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except BaseException:
+        text = f"<the text of this {type(error).__name__} cannot be had>"
+    return codec.clean(text, MAX_ERROR).encode()[:MAX_ERROR].decode(errors="ignore")
+
+
+def _traceback(error: BaseException) -> str | None:
+    if isinstance(error, (Retry, NonRetryable, ChildDied)):
+        return None
+    try:
+        return codec.clean("".join(traceback.format_exception(error, limit=-20))[-MAX_TRACEBACK:], MAX_TRACEBACK)
+    except BaseException:
+        return None
