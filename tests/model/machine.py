@@ -14,9 +14,9 @@ from hypothesis.stateful import initialize, invariant, rule
 
 from tests.clock import START
 from tests.model.creating import Creating
-from tests.model.dying import Dying
 from tests.model.model import ROWS
 from tests.model.racing import Racing
+from tests.model.troubling import Troubling
 from tests.store.soundness import assert_sound
 
 
@@ -61,15 +61,27 @@ EVENTS: dict[str, tuple[int, tuple[st.SearchStrategy[Any], ...]]] = {
     "kill_9": (1, ()),
     "recover": (2, ()),
     "die_and_go_on": (4, (st.booleans(), seconds)),
+    "enqueue_within": (2, (pick,)),
+    "drain_begins": (1, ()),
+    "in_trouble": (2, (pick, sampled("step", "enqueue", "complete", "fail", "final"))),
+    "end_refused": (
+        2,
+        (
+            pick,
+            sampled("complete", "fail", "final"),
+            sampled(("retry",), ("fail",), ("complete",), ("retry", "fail"), ("complete", "fail")),
+        ),
+    ),
+    "look_for_strays": (2, ()),
 }
 events = st.sampled_from([action for action, (often, _) in EVENTS.items() for _ in range(often)]).flatmap(
     lambda action: st.tuples(st.just(action), *EVENTS[action][1])
 )
-NEEDS_A_RUN = {"step", "progress_and_log", "complete", "fail", "race"}
+NEEDS_A_RUN = {"step", "progress_and_log", "complete", "fail", "race", "enqueue_within", "in_trouble", "end_refused"}
 NEEDS_A_TASK = {"cancel", "rerun", "delete"}
 
 
-class TaskMachine(Creating, Racing, Dying):
+class TaskMachine(Creating, Racing, Troubling):
     @initialize(tasks=st.lists(options, max_size=3))
     def begin(self, tasks: list[dict[str, Any]]) -> None:
         for one in tasks:

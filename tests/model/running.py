@@ -98,17 +98,24 @@ class Running(Base):
         if error == "not json":
             self.world.tell(puppet, "return", {1})
         else:
-            raised = {"plain": ValueError("x"), "retry": Retry(after=2), "final": NonRetryable("x")}[error]
-            self.world.tell(puppet, "raise", raised)
+            self.world.tell(puppet, "raise", self.error_of(error))
         assert puppet.ended
-        if life is None:
-            return
-        if life.cancel_asked:
+        if life is not None and life.cancel_asked:
             life.end("cancelled", self.now)
+        elif life is not None:
+            self.ended_as(life, error)
+
+    def error_of(self, error: str) -> Exception:
+        return {"retry": Retry(after=2), "final": NonRetryable("x")}.get(error, ValueError("x"))
+
+    def ended_as(self, life: Life, error: str) -> None:
+        """Its run ended so, and that is on record."""
+        if error == "complete":
+            life.complete(self._value, self.now)
             return
         if error in ("final", "not json") or life.attempt >= life.max_attempts:
-            name = {"plain": "ValueError", "retry": "Retry", "final": "NonRetryable", "not json": "not_json"}[error]
-            life.end("failed", self.now, name)
+            names = {"retry": "Retry", "final": "NonRetryable", "not json": "not_json"}
+            life.end("failed", self.now, names.get(error, "ValueError"))
             return
         life.wait(ready=False)
         life.crashes = 0

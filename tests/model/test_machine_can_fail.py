@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import msgspec
 import pytest
 
 pytest.importorskip("hypothesis", reason="pip install -r requirements-dev.txt brings hypothesis")
 
+from quart_app import service
+from quart_app.clock import Clock
+from quart_app.core import lifecycle
+from quart_app.core.errors import Draining
+from quart_app.core.lifecycle import Outcome
+from quart_app.core.retry import Backoff
+from quart_app.core.task import Claimed, Enqueued
+from quart_app.runner.runner import Runner
+from quart_app.service import TaskRequest, TaskService
+from quart_app.services.rescuer import Rescuer
 from quart_app.store import statements
 from quart_app.store.statements import Statement
 from tests.model.machine import TaskMachine
@@ -135,5 +147,71 @@ def test_the_faults_are_in_the_statements_and_not_in_the_histories() -> None:
 def test_a_fault_in_a_statement_is_caught(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     name, what, instead, history = FAULTS[fault]
     break_statement(monkeypatch, name, what, instead)
+    with pytest.raises(AssertionError):
+        play(history)
+
+
+# A fault in the code around the statements, as it once was: what stood in its place, and a history that shows it.
+
+
+enqueue = TaskService.enqueue
+
+
+async def refuse_when_draining(service: TaskService, requests: Sequence[TaskRequest]) -> list[Enqueued]:
+    if not service.accepting:
+        raise Draining("the server is stopping")
+    return await enqueue(service, requests)
+
+
+async def ask_once(call: Callable[[], Awaitable[Any]], clock: Clock) -> Any:
+    return await call()
+
+
+async def look_away(rescuer: Rescuer, now: int) -> None:
+    pass
+
+
+async def give_up(runner: Runner, task: Claimed, outcome: Outcome, seconds: float | None) -> None:
+    decision = lifecycle.after_run(task, outcome, runner._clock.now(), Backoff(), lambda: 0.5)
+    await runner._write(task, decision)
+
+
+CODE: dict[str, tuple[object, str, object, list[Event]]] = {
+    "a drain that hits the tasks that run on": (
+        TaskService,
+        "enqueue",
+        refuse_when_draining,
+        [("create_with", {}), ("claim_all", 1), ("drain_begins",), ("enqueue_within", 0)],
+    ),
+    "storage trouble that fails a task": (
+        service,
+        "insist",
+        ask_once,
+        [("create_with", {}), ("claim_all", 1), ("in_trouble", 0, "enqueue")],
+    ),
+    "an end that is not recorded": (
+        Runner,
+        "_record",
+        give_up,
+        [("create_with", {}), ("claim_all", 1), ("end_refused", 0, "fail", ("retry",))],
+    ),
+    "a row that stays processing": (
+        Rescuer,
+        "give_back_strays",
+        look_away,
+        [("create_with", {}), ("claim_all", 1), ("end_refused", 0, "fail", ("retry", "fail")), ("look_for_strays",)],
+    ),
+}
+
+
+def test_the_faults_are_in_the_code_and_not_in_the_histories() -> None:
+    for _, _, _, history in CODE.values():
+        play(history)
+
+
+@pytest.mark.parametrize("fault", CODE)
+def test_a_fault_in_the_code_is_caught(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    where, name, instead, history = CODE[fault]
+    monkeypatch.setattr(where, name, instead)
     with pytest.raises(AssertionError):
         play(history)

@@ -6,9 +6,10 @@ Nothing here knows what should happen; that is the model's part. Every call runs
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import sqlite3
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from quart_app.core.task import Claimed
 from quart_app.runner import TaskContext, task
 from quart_app.runner.registry import Registry
 from quart_app.runner.runner import Runner
+from quart_app.service import TaskService
 from quart_app.services.poller import Poller
 from quart_app.services.pruner import Pruner
 from quart_app.services.rescuer import Rescuer
@@ -58,6 +60,8 @@ class Puppet:
                     await ctx.progress(*arguments)
                 case "log":
                     await ctx.log(*arguments)
+                case "enqueue":
+                    self.answer = (await ctx.enqueue("puppet")).id
                 case "return":
                     return arguments[0]
                 case "raise":
@@ -84,12 +88,13 @@ class Worker:
         self.rung: set[str] = set()
         self.suspects_rung = False
         self.store = SqlStore(world.database, name, self)
-        doors: Any = SimpleNamespace(settings=Settings(), files=None)
+        self.service = TaskService(self.store, world.registry, world.clock, Settings())
+        doors: Any = SimpleNamespace(settings=Settings(), files=None, service=self.service)
         processes: Any = None  # no kind here asks for one
         self.runner = Runner(self.store, world.registry, world.clock, doors, processes)
         self.poller = Poller(self.store)
         self.pruner = Pruner(self.store, retention_seconds=60, retention_rows=0)
-        self.rescuer = Rescuer(self.store, world.clock, MAX_CRASHES)
+        self.rescuer = Rescuer(self.store, world.clock, MAX_CRASHES, runs=self.runner.held)
 
     # A worker that only slept still rings for what it writes, and the one that took over must hear it.
 
@@ -120,6 +125,7 @@ class World:
         self._lives = 0
         self._loop = asyncio.new_event_loop()
         self.registry = Registry([self._kind()])
+        self._locked: sqlite3.Connection | None = None
         if template is not None:
             shutil.copy(template, folder / "0.db")
         self.run(self._open(folder / "0.db"))
@@ -143,6 +149,7 @@ class World:
         self.database = Database(path, "NORMAL", self._broken)
         connection = await self.database.connect()
         await migrate.apply(connection, migrate.find("sqlite"), 0)
+        await connection.execute_fetchall("PRAGMA busy_timeout = 0")  # another program's lock is trouble at once
         await self.database.start()
         self._reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
 
@@ -204,7 +211,42 @@ class World:
     async def _tell(self, puppet: Puppet, command: tuple[Any, ...]) -> None:
         puppet.ready.clear()
         puppet.commands.put_nowait(command)
+        if self._locked is not None:
+            await self._get_through(puppet)
         await self._rest(puppet)
+
+    async def _get_through(self, puppet: Puppet) -> None:
+        """Once a write has failed the other program lets go, and whoever waits to write again may do so."""
+        assert puppet.task is not None and self._locked is not None
+        while not (self.database.trouble or puppet.ready.is_set() or puppet.task.done()):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        self._locked.execute("ROLLBACK")
+        self._locked = None
+        while not (puppet.ready.is_set() or puppet.task.done()):
+            self.clock.advance(1)
+            self.clock.step(-1)
+            await asyncio.sleep(0.001)
+
+    @contextlib.contextmanager
+    def trouble(self) -> Iterator[None]:
+        """Another program holds the database until a run has tried to write to it."""
+        with contextlib.closing(sqlite3.connect(self._path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            self._locked = other
+            yield
+            self._locked = None
+
+    @contextlib.contextmanager
+    def refusing(self, *causes: str) -> Iterator[None]:
+        """The database takes no transition with one of these causes."""
+        with contextlib.closing(sqlite3.connect(self._path, isolation_level=None)) as other:
+            listed = ", ".join(f"'{cause}'" for cause in causes)
+            other.execute(
+                f"CREATE TRIGGER refuse BEFORE UPDATE OF status ON tasks WHEN NEW.cause IN ({listed}) BEGIN"
+                " SELECT RAISE(ABORT, 'refused'); END"
+            )
+            yield
+            other.execute("DROP TRIGGER refuse")
 
     async def _rest(self, puppet: Puppet) -> None:
         assert puppet.task is not None
