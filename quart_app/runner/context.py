@@ -77,8 +77,8 @@ class TaskContext:
         self._progress_at = -PROGRESS_INTERVAL
         self._progress_timer: asyncio.Task[None] | None = None
         self._clear_crashes = task.crashes > 0
-        self.on_headway: Callable[[Claimed], None] = lambda task: None
-        self.threads: set[asyncio.Future[None]] = set()
+        self.on_headway: Callable[[Claimed], None] | None = None
+        self.threads: set[asyncio.Future[None]] | None = None
         """Those in which its steps run."""
         self.args: Mapping[str, Any] = args
         self.cancelled = False
@@ -156,7 +156,8 @@ class TaskContext:
         if inspect.iscoroutinefunction(fn):
             value = await fn(*args, **kwargs)
         else:
-            value = await in_thread(lambda: fn(*args, **kwargs), f"step-{name}", self.threads)
+            self.threads = threads = set() if self.threads is None else self.threads
+            value = await in_thread(lambda: fn(*args, **kwargs), f"step-{name}", threads)
             if inspect.isawaitable(value):
                 value = await value
         return await self._record(name, value)
@@ -186,7 +187,8 @@ class TaskContext:
             raise ClaimLost
         if self._clear_crashes:
             self._clear_crashes = False
-            self.on_headway(self._task)
+            if self.on_headway is not None:
+                self.on_headway(self._task)
         # What a replay would return, so that the first run and the replay cannot differ (a tuple becomes a list).
         return codec.loads(output)
 

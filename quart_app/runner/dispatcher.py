@@ -15,6 +15,7 @@ from typing import Final
 
 from quart_app.clock import Clock
 from quart_app.core.errors import StoreUnavailable
+from quart_app.core.lifecycle import SUSPECT_CRASHES
 from quart_app.core.task import CPU_QUEUE, Claimed
 from quart_app.runner.insist import insist
 from quart_app.runner.runner import Runner
@@ -122,7 +123,8 @@ class Dispatcher:
         self._held[task.queue] -= 1
         if not self._held[task.queue]:
             del self._held[task.queue]
-        self._seats.free(task)
+        if task.crashes >= SUSPECT_CRASHES:
+            self._seats.free(task)
         self._bell.set()
 
     def _look_for_suspects(self) -> None:

@@ -36,8 +36,10 @@ class Lingering:
 
     def holds(self, task_id: str) -> bool:
         """Whether the task's next run has to wait."""
+        if (mine := self._of.get(task_id)) is None:
+            return False
         border = self._clock.monotonic() - HOLD_SECONDS
-        return any(since > border for since in self._of.get(task_id, {}).values())
+        return any(since > border for since in mine.values())
 
     def pause(self, task_id: str) -> int:
         """Milliseconds until another look, longer each time."""

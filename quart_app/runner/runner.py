@@ -171,11 +171,11 @@ class Runner:
 
     def _keep_what_goes_on(self, run: Run) -> None:
         """Take note of the code of a run that is over."""
-        threads = run.context.threads if run.context is not None else set()
-        handler = {run.inner} if run.inner is not None else set()
-        for code in handler | threads:
-            if not code.done():
-                self.lingering.add(run.task.id, code)
+        if run.inner is not None and not run.inner.done():
+            self.lingering.add(run.task.id, run.inner)
+        if run.context is not None and run.context.threads:
+            for thread in run.context.threads:
+                self.lingering.add(run.task.id, thread)
 
     # --- perform
 
@@ -192,7 +192,8 @@ class Runner:
         except InvalidArgs as error:
             return Raised(TaskError("invalid_args", codec.clean(str(error), failures.MAX_ERROR)), retryable=False)
         context = run.context = TaskContext(task, args, self._store, self._clock, self._doors)
-        context.on_headway = self.on_headway
+        if task.crashes:
+            context.on_headway = self.on_headway
         if task.has_steps:
             await context.load_steps()
         inner = run.inner = asyncio.get_running_loop().create_task(self._handle(run, kind, context, args))
