@@ -74,6 +74,14 @@ async def sleeper(ctx: TaskContext, path: str, flag: str) -> int:
     return ctx.attempt
 
 
+@task("parent")
+async def parent(ctx: TaskContext, path: str, flag: str) -> None:
+    journal(path, "parent", ctx.attempt)
+    while not exists(flag):  # noqa: ASYNC110 - it is another process that sets the flag
+        await asyncio.sleep(0.02)
+    await ctx.enqueue("quick")
+
+
 @task("stubborn")
 async def stubborn(ctx: TaskContext, path: str, flag: str) -> int:
     journal(path, "stubborn", ctx.attempt)

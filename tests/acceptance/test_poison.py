@@ -87,6 +87,25 @@ def test_half_of_the_slots_are_for_suspects_and_the_others_for_healthy_tasks(
         assert (done["status"], done["attempt"], done["crashes"]) == ("completed", 1, 0)
 
 
+def test_two_kills_do_not_make_a_queue_of_all_that_ran(make_server: MakeServer, journal: Path, flag: Path) -> None:
+    server = make_server()
+    server.start().wait_ready()
+    bodies = [{"kind": "sleeper", "args": {"path": str(journal), "flag": str(flag)}} for _ in range(20)]
+    ids = [task["task_id"] for task in server.client.post("/tasks", json=bodies).json()["tasks"]]
+    for _ in range(2):
+        until_running(server, 20)
+        server.kill9()
+        server.start().wait_ready()
+    until_running(server, 20)
+    flag.touch()
+    for task_id in ids:
+        assert server.ended(task_id)["status"] == "completed"
+    assert server.rows("SELECT count(*) FROM crash_groups") == [(40,)]
+    server.kill9()
+    server.start().wait_ready()
+    assert server.rows("SELECT count(*) FROM crash_groups") == [(0,)], "all of them are proved innocent"
+
+
 def until_running(server: Server, count: int) -> None:
     query = "SELECT count(*) FROM tasks WHERE status = 'processing'"
     until(lambda: server.rows(query) == [(count,)], f"{count} running tasks")

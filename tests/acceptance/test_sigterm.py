@@ -91,17 +91,22 @@ def test_a_handler_that_blocks_the_loop_is_named_in_the_log(server: Server, jour
 
 
 @every_command
-def test_a_task_that_ends_within_the_drain_time_is_completed(
+def test_a_task_that_ends_within_the_drain_time_is_completed_and_may_make_others(
     make_server: MakeServer, journal: Path, flag: Path, command: Command
 ) -> None:
     server = make_server(drain_seconds=20)
     server.start(command).wait_ready()
-    task_id = server.post("sleeper", {"path": str(journal), "flag": str(flag)})
-    until(lambda: lines_of(journal), "the start of the task")
-    server.signal(signal.SIGTERM)
-    flag.touch()
-    assert server.wait_exit(15) == 0
-    assert server.rows("SELECT id, status FROM tasks") == [(task_id, "completed")]
+    args = {"path": str(journal), "flag": str(flag)}
+    server.post("sleeper", args)
+    server.post("parent", args)
+    until(lambda: len(lines_of(journal)) == 2, "the start of the tasks")
+    with open_connection(server):
+        server.signal(signal.SIGTERM)
+        until(lambda: _is_draining(server), "the begin of the drain")
+        flag.touch()
+        assert server.wait_exit(15) == 0
+    left = server.rows("SELECT kind, status FROM tasks ORDER BY seq")
+    assert left == [("sleeper", "completed"), ("parent", "completed"), ("quick", "pending")]
 
 
 @every_command
