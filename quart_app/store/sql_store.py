@@ -27,7 +27,7 @@ from quart_app.core.task import (
 )
 from quart_app.store.base import CancelAnswer, Listener
 from quart_app.store.bounded import within
-from quart_app.store.calls import INLINE, announce, enqueue_calls, put_error, put_event
+from quart_app.store.calls import INLINE, announce, enqueue_calls, enqueued, put_error, put_event, stage_calls
 from quart_app.store.listing import listing
 from quart_app.store.sqlite import Database
 from quart_app.store.transaction import Answer, Call
@@ -79,7 +79,7 @@ class SqlStore:
             self._listener.task_coming(queue)
         answer = await self._db.write([*calls, *finds], check=check if keyed or uses else None, after=after)
         found = existing(answer) if keyed else {}
-        return [_enqueued(task, found.get(task.id)) for task in tasks]
+        return [enqueued(task, found.get(task.id)) for task in tasks]
 
     async def known_keys(self, tasks: Sequence[NewTask]) -> bool:
         rows = await self._db.read(self._db.text("find_keys"), {"rows": msgspec.json.encode(tasks).decode()})
@@ -139,7 +139,7 @@ class SqlStore:
         return await self._landed(task_id, calls)
 
     async def retry(self, task_id: str, fence: int, error: TaskError, run_at: int, now: int) -> bool:
-        row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at}
+        row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at, "delay_ms": max(run_at - now, 0)}
         calls = [Call("retry", row, key=task_id), put_error(task_id, fence, error, now)]
         return await self._landed(task_id, calls, due_at=run_at)
 
@@ -211,13 +211,17 @@ class SqlStore:
 
     # --- upkeep
 
-    async def stage(self, now: int, limit: int) -> int:
+    async def stage(self, now: int, limit: int, settled: int | None = None) -> int:
         def after(answer: Answer) -> None:
-            for queue, crashes in set(answer[0]):
+            for queue, crashes in {row for rows in answer for row in rows}:
                 self._listener.task_ready(queue, suspect=crashes >= 2)
 
-        (rows,) = await self._db.write([Call("stage", params={"now": now, "limit": limit})], after=after)
-        return len(rows)
+        return max(map(len, await self._db.write(stage_calls(now, limit, settled), after=after)))
+
+    async def replan(self, now: int, limit: int) -> int:
+        if not await self._db.read(self._db.text("misplanned"), {"now": now}):
+            return 0
+        return len((await self._db.write([Call("replan", params={"now": now, "limit": limit})]))[0])
 
     async def expire(self, now: int, limit: int) -> list[str]:
         def after(answer: Answer) -> None:
@@ -247,7 +251,7 @@ class SqlStore:
         return [Orphan(row[0], row[1], row[2], bool(row[3]), row[4]) for row in rows]
 
     async def crash(self, task_id: str, fence: int, run_at: int | None, now: int) -> bool:
-        row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at}
+        row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at, "delay_ms": run_at and max(run_at - now, 0)}
         return await self._landed(task_id, [Call("crash", row, key=task_id)], due_at=now if run_at is None else run_at)
 
     async def crash_out(self, task_id: str, fence: int, error: TaskError, now: int) -> bool:
@@ -342,9 +346,3 @@ class SqlStore:
 
     async def health(self) -> Mapping[str, str | int]:
         return self._db.health()
-
-
-def _enqueued(task: NewTask, found: tuple[str, str, str | None] | None) -> Enqueued:
-    if found is None or found[0] == task.id:
-        return Enqueued(task.id, "pending")
-    return Enqueued(found[0], found[2], replayed=True)  # type: ignore[arg-type]
