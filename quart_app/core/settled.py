@@ -23,7 +23,7 @@ class Settled:
         self._window = window
         # Of each second: its beginning by the monotonic clock, the least and the greatest wall - monotonic in it.
         self._seconds: deque[tuple[int, int, int]] = deque()
-        self._up = 0
+        self._wall = self._up = 0  # of the last look
         self._before: tuple[int, int] | None = None  # the least and the greatest of all but the last of them
 
     def begin(self, known: int, up: int) -> None:
@@ -33,12 +33,14 @@ class Settled:
     def look(self, wall: int, up: int) -> None:
         """What both clocks show at this moment."""
         self._note(up, wall - up)
-        self._up = up
+        self._wall, self._up = wall, up
 
     @property
     def settled(self) -> int:
-        """The time that was already true a window before the last look, and as much later as has passed since."""
-        return self._up + self._range()[0]
+        """The time that was already true a window before the last look, and as much later as has passed since: what
+        the wall clock shows, unless that is a step later."""
+        time = self._up + self._range()[0]
+        return time if self._wall - time > STEP else self._wall
 
     @property
     def steady(self) -> bool:

@@ -42,6 +42,7 @@ class Poller:
             for count in await self._store.counts():
                 if count.ready:
                     self._ring(count.queue)
+            self.due_at(now)  # a look that was put off to a moment of that clock
             self._set_back = False
         doubtful = self._trust.to_run(now) < now or self._trust.to_forget(now) < now
         if self._alarm.waits and now // 1000 != self._replanned:

@@ -58,9 +58,9 @@ class Scheduler:
                 if next_at != schedule.next_at:
                     log.info("schedule %s was planned by a clock that was ahead; it is planned anew", schedule.name)
                     await self._store.fire(schedule, [], next_at, error=schedule.last_error)
-                    self.due_at(now)
             after = page[-1].name
             page = await self._store.find_schedules(None, after, CHUNK)
+        self.due_at(now)
 
     async def _look(self, now: int, wall: int) -> int | None:
         """`now`: what is due by then may fire; `wall`: the date of what is made."""
