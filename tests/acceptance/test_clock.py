@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.acceptance.conftest import MakeServer
@@ -22,6 +24,7 @@ async def again(ctx: TaskContext) -> int:
 @task("brief", retention=86400)
 async def brief() -> None: ...
 """
+PATIENT = Path(__file__).with_name("patient.py")
 WHEN = pytest.mark.parametrize("down", [False, True], ids=["while it runs", "while it is down"])
 
 
@@ -30,7 +33,7 @@ def server(make_server: MakeServer) -> Server:
     made = make_server(schedules=1)
     kinds = made.folder / "again.py"
     kinds.write_text(KIND)
-    made.environment["QUART_APP_TASKS"] += f",{kinds}"
+    made.environment["QUART_APP_TASKS"] += f",{kinds},{PATIENT}"
     return made
 
 
