@@ -82,7 +82,7 @@ class Runtime:
         self.trust = ClockTrust(self.clock)
         self.draining = asyncio.Event()
         self.recovered = False
-        self.started_at = self.clock.now()
+        self.started_at = self.clock.monotonic()
         self._spawn = spawn
         self.idle = idle
         self._on_broken = on_broken or (lambda reason: log.critical("the store is broken: %s", reason))

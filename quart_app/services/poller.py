@@ -38,13 +38,13 @@ class Poller:
 
     async def run_once(self, now: int) -> float | None:
         """Seconds until it is worth another look, at most the caller's interval (None)."""
+        doubtful = self._trust.to_run(now) < now or self._trust.to_forget(now) < now
         if self._set_back:
             for count in await self._store.counts():
                 if count.ready:
                     self._ring(count.queue)
             self.due_at(now)  # a look that was put off to a moment of that clock
             self._set_back = False
-        doubtful = self._trust.to_run(now) < now or self._trust.to_forget(now) < now
         if self._alarm.waits and now // 1000 != self._replanned:
             # Each second, not only when the clock was seen to step: what was planned before the step may be written
             # after it, and the server may have been down.

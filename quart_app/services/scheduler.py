@@ -41,10 +41,11 @@ class Scheduler:
 
     async def run_once(self, now: int) -> float | None:
         """Seconds until it is worth another look, at most the caller's interval (None)."""
+        settled = self._trust.to_run(now)
         if self._set_back:
             await self._plan_anew(now)
             self._set_back = False
-        return await self._alarm.turn(self._trust.to_run(now), functools.partial(self._look, wall=now))
+        return await self._alarm.turn(settled, functools.partial(self._look, wall=now))
 
     def clock_set_back(self) -> None:
         """The next turn looks for schedules that were planned by a clock that was ahead; so it does after a start."""

@@ -61,6 +61,7 @@ class Life(Bells):
         chosen = {"retention_seconds": RETENTION, "idempotency_seconds": KEYS_KEPT, "retention_rows": 0, **settings}
         self.settings = Settings(**chosen)
         self.ready_at: list[int] = []  # the seconds, by the clock that never steps, after which a task was ready
+        self.rung: list[str] = []  # queues whose tasks may be claimed again
         self.seconds = 0
         self._wire(ClockTrust(clock))
 
@@ -68,7 +69,7 @@ class Life(Bells):
         store, clock, settings = self.store, self.clock, self.settings
         self.service = TaskService(store, Registry([tick]), clock, settings)
         self.service.trust = trust
-        self.poller = Poller(store, trust=trust)
+        self.poller = Poller(store, trust=trust, ring=self.rung.append)
         self.pruner = Pruner(store, settings.retention_seconds, settings.retention_rows, trust)
         uploads, plans = SqlUploads(self.database), SqlSchedules(self.database, self)
         self.uploads = Uploads(uploads, Files(self.folder), self.folder / FOLDER, clock, trust)

@@ -119,6 +119,19 @@ async def test_what_was_due_while_the_server_was_down_starts_within_a_moment(lif
     assert len(life.ready_at) == 1
 
 
+async def test_what_must_start_in_time_is_claimed_once_the_clock_is_right_again(life: Life) -> None:
+    """A task is not started when its time to start is over by the clock, so whoever claims must look once more."""
+    await life.service.enqueue([TaskRequest("tick", {}, EnqueueOptions(expires=HOUR))])
+    life.clock.step(30 * DAY)
+    await life.live(5)
+    assert await life.store.claim("default", 1, life.clock.now()) == []
+    assert life.rung == []
+    life.clock.step(-30 * DAY)
+    await life.live(1)
+    assert life.rung == ["default"]
+    assert len(await life.store.claim("default", 1, life.clock.now())) == 1
+
+
 async def test_many_are_planned_anew_in_bites(life: Life, sql: Sql, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quart_app.services.poller.CHUNK", 3)
     await life.service.enqueue([TaskRequest("tick", {}, EnqueueOptions(delay=30)) for _ in range(10)])
