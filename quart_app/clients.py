@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
-from quart_app.clock import Clock
+from quart_app.clock import Clock, Trust, WallTrust
 from quart_app.core.limits import Limit
 from quart_app.store.base_limits import ClientStore
 
@@ -30,20 +30,29 @@ class ClientLimit:
     """`max_calls` in any `window` seconds for each client of each owner: a client's name is worth something only below
     the key that it came with."""
 
-    def __init__(self, store: ClientStore, clock: Clock, max_calls: int, window: int) -> None:
+    def __init__(
+        self, store: ClientStore, clock: Clock, max_calls: int, window: int, trust: Trust | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._trust = trust or WallTrust()
         self.max_calls = max_calls
         self.window = window
         self._limit = Limit(max_calls, window * 1000)
-        # The store has times of the wall clock; within this life they go on by the other one, which never steps.
-        self._zero = clock.now() - int(clock.monotonic() * 1000)
+        # The store has times of the wall clock; within this life they go on by the other one, which never steps. How
+        # long ago the last life was is believed when the clock was steady for a while.
+        self._zero = clock.now() - self._up()
+        self._provisional = True
         self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._counts: dict[str, int] = {}
 
     async def load(self) -> None:
         """Count the clients that are known, once, at the start. Raises StoreUnavailable."""
-        self._counts = await self._store.client_counts()
+        known = await self._store.client_counts()
+        self._counts = {owner: number for owner, (number, _) in known.items()}
+        wall = self._clock.now()
+        last = max((last for _, last in known.values()), default=wall)
+        self._zero = min(wall, max(last, self._trust.to_run(wall))) - self._up()
 
     async def call(self, owner: str, client: str) -> Standing:
         """Count one call if it is allowed; it is on disk when this returns. Raises StoreUnavailable."""
@@ -72,7 +81,15 @@ class ClientLimit:
         return self._standing(self._allows(dates, now), dates, now)
 
     def _now(self) -> int:
-        return self._zero + int(self._clock.monotonic() * 1000)
+        up = self._up()
+        if self._provisional:
+            wall = self._clock.now()
+            self._zero = max(self._zero, self._trust.to_forget(wall) - up)
+            self._provisional = not self._trust.steady(wall)
+        return self._zero + up
+
+    def _up(self) -> int:
+        return int(self._clock.monotonic() * 1000)
 
     def _inside(self, known: Sequence[int] | None, now: int) -> list[int]:
         return [min(date, now) for date in self._limit.inside(known or (), now)]

@@ -23,6 +23,7 @@ class Keys:
     def __init__(self, store: KeyStore, clock: Clock, settings: Settings) -> None:
         self._store = store
         self._clock = clock
+        self._settings = settings
         self._given = settings.keys
         self._changing = asyncio.Lock()  # so that the ring changes in the order of the store
         self.ring = KeyRing(self._given)
@@ -39,6 +40,18 @@ class Keys:
                     raise ConfigError(
                         f"QUART_APP_API_KEYS: {error}, one of them stored; take another name, or revoke the stored one"
                     ) from None
+
+    def check_exposure(self, exposed: Sequence[str]) -> None:
+        """Without keys nobody but this machine is served. `exposed`: addresses that others can reach. Raises
+        ConfigError."""
+        if self.ring or self._settings.allow_anonymous:
+            return
+        remedy = "anybody could start tasks; set QUART_APP_API_KEYS, or QUART_APP_ALLOW_ANONYMOUS=1"
+        if exposed:
+            addresses = ", ".join(exposed)
+            raise ConfigError(f"refusing to listen on {addresses} without keys: {remedy}, or listen on 127.0.0.1")
+        if self._settings.trusted_proxies:  # then a connection from this machine comes from anywhere
+            raise ConfigError(f"refusing to serve behind a proxy (QUART_APP_TRUSTED_PROXIES) without keys: {remedy}")
 
     def sees(self, owner: str) -> str | None:
         """The owner whose tasks a task of `owner` may read; None: everybody's. Without an owner are what the operator

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from quart_app.clock import Clock
+from quart_app.clock import Clock, Trust, WallTrust
 from quart_app.core.statistics import KindFigures
 from quart_app.core.task import STATUSES, Count
 from quart_app.files import Files
@@ -23,12 +23,21 @@ SAMPLE: Final = (
 
 
 class Maintenance:
-    def __init__(self, store: Store, statistics: StatisticsStore, pruner: Pruner, files: Files, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        statistics: StatisticsStore,
+        pruner: Pruner,
+        files: Files,
+        clock: Clock,
+        trust: Trust | None = None,
+    ) -> None:
         self._store = store
         self._statistics = statistics
         self._pruner = pruner
         self._files = files
         self._clock = clock
+        self._trust = trust or WallTrust()
 
     async def prune(self) -> int:
         """Delete, in small bites, all that retention no longer keeps: ended tasks, idempotency keys, fires. How many
@@ -41,7 +50,7 @@ class Maintenance:
 
     async def sweep_files(self) -> list[str]:
         """Delete the temporary files under the data folder that a kill left behind; their paths in that folder."""
-        return await asyncio.to_thread(self._files.sweep, self._clock.now() - LEFT_BEHIND)
+        return await asyncio.to_thread(self._files.sweep, self._trust.to_forget(self._clock.now()) - LEFT_BEHIND)
 
     async def update_statistics(self) -> dict[str, Any]:
         """Compute the figures of the last hour by kind, keep them for `GET /status`, and return them."""

@@ -14,8 +14,8 @@ import httpx
 
 from quart_app import outbound
 from quart_app.clients import ClientLimit
-from quart_app.clock import Clock, SystemClock
-from quart_app.core.errors import ConfigError, StoreBroken
+from quart_app.clock import Clock, ClockTrust, SystemClock
+from quart_app.core.errors import StoreBroken
 from quart_app.core.task import Ended, nobody
 from quart_app.files import Files
 from quart_app.keys import Keys
@@ -79,8 +79,9 @@ class Runtime:
         for name in settings.task_modules:
             self.registry.add_module(load_module(name))
         self.clock: Clock = clock or SystemClock()
+        self.trust = ClockTrust(self.clock)
         self.draining = asyncio.Event()
-        self.started_at = self.clock.now()
+        self.started_at = self.clock.monotonic()
         self._spawn = spawn
         self.idle = idle
         self._on_broken = on_broken or (lambda reason: log.critical("the store is broken: %s", reason))
@@ -117,7 +118,8 @@ class Runtime:
         try:
             self._wire()
             await self._db.start()
-            await self._load_keys(exposed)
+            await self.keys.load()
+            self.keys.check_exposure(exposed)
             await self._start()
         except BaseException:
             await self._db.close()
@@ -146,7 +148,7 @@ class Runtime:
     async def _open_store(self) -> None:
         path = self.settings.database_path
         migrations = migrate.find("sqlite")
-        new = migrate.check(path, migrations)
+        self._new = new = migrate.check(path, migrations)
         umask = os.umask(0o077)
         try:
             self._db = Database(path, self.settings.synchronous, self._on_broken)
@@ -175,12 +177,14 @@ class Runtime:
         self._reports = SqlReports(self._db)
         limits = SqlLimits(self._db)
         self.limits = OutboundLimits(limits, self.clock)
-        self.clients = ClientLimit(limits, self.clock, settings.client_limit, settings.client_window)
+        self.clients = ClientLimit(limits, self.clock, settings.client_limit, settings.client_window, self.trust)
         self.service = TaskService(self.store, self.registry, self.clock, settings)
-        self.uploads = Uploads(SqlUploads(self._db), self.files, settings.data_path.absolute() / FOLDER, self.clock)
+        self.service.trust = self.trust
+        folder = settings.data_path.absolute() / FOLDER
+        self.uploads = Uploads(SqlUploads(self._db), self.files, folder, self.clock, self.trust)
         schedule_store = SqlSchedules(self._db, listener=self)
         self.schedules = Schedules(schedule_store, self.service, self.clock, self.uploads.find)
-        self._scheduler = Scheduler(schedule_store, self.service)
+        self._scheduler = Scheduler(schedule_store, self.service, self.trust)
         self._schedule_loop = Loop("scheduler", self._scheduler.run_once, self.clock, interval=1.0)
         self.processes = Processes(settings.cpu_slots, settings.max_result, settings.data_path, self.files.life)
         self.runner = Runner(self.store, self.registry, self.clock, self, self.processes)
@@ -190,12 +194,14 @@ class Runtime:
         self.dispatcher = Dispatcher(
             self.store, self.runner, self.clock, self._spawn, settings.concurrency, slots, settings.max_crashes
         )
-        self._poller = Poller(self.store, self._on_end)
+        self._poller = Poller(self.store, self._on_end, self.trust, self.task_ready)
+        self.trust.on_step_back += [self._poller.clock_set_back, self._scheduler.clock_set_back]
         self._rescuer = Rescuer(
             self.store, self.clock, settings.max_crashes, self._on_end, self._lock.last_seen_at, self.runner.held
         )
-        pruner = Pruner(self.store, settings.retention_seconds, settings.retention_rows)
-        self.maintenance = Maintenance(self.store, SqlStatistics(self._db), pruner, self.files, self.clock)
+        pruner = Pruner(self.store, settings.retention_seconds, settings.retention_rows, self.trust)
+        statistics = SqlStatistics(self._db)
+        self.maintenance = Maintenance(self.store, statistics, pruner, self.files, self.clock, self.trust)
         self.feed = Feed(self.store)
         self.streams = Streams(settings.max_streams, self.clock)
         self.keys.on_revoke = self.streams.dismiss
@@ -223,20 +229,13 @@ class Runtime:
         for kind in self.registry:
             kind.bind(self.service)
 
-    async def _load_keys(self, exposed: Sequence[str]) -> None:
-        await self.keys.load()
-        if self.keys.ring or self.settings.allow_anonymous:
-            return
-        remedy = "anybody could start tasks; set QUART_APP_API_KEYS, or QUART_APP_ALLOW_ANONYMOUS=1"
-        if exposed:
-            addresses = ", ".join(exposed)
-            raise ConfigError(f"refusing to listen on {addresses} without keys: {remedy}, or listen on 127.0.0.1")
-        if self.settings.trusted_proxies:  # then a connection from this machine comes from anywhere
-            raise ConfigError(f"refusing to serve behind a proxy (QUART_APP_TRUSTED_PROXIES) without keys: {remedy}")
-
     async def _start(self) -> None:
         if self.idle:
             return
+        if not self._new:
+            newest = await self.store.last_event()
+            dates = [one.event.at for one in await self.store.feed(newest - 1, newest, 1)]
+            self.trust.begin(max(dates, default=0))
         await self.limits.load()
         await self.clients.load()
         # The first bite before anything is claimed: what was interrupted goes on before what never started.
@@ -248,6 +247,7 @@ class Runtime:
                 self.dispatcher.ring(count.queue)
                 self.dispatcher.ring(count.queue, suspect=True)
         await self.schedules.declare(self.registry)
+        self._scheduler.clock_set_back()  # perhaps, while the server was down
         self.uploads.look_around()
         self.dispatcher.start()
         for loop in self._loops:

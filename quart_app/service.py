@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import uuid_utils
 
-from quart_app.clock import Clock
+from quart_app.clock import Clock, Trust, WallTrust
 from quart_app.core import codec, marks
 from quart_app.core.budget import Budget
 from quart_app.core.errors import (
@@ -102,6 +102,7 @@ class TaskService:
         self.cancel_run: Callable[[str], None] = lambda task_id: None
         """Set by the runtime: delivers a recorded cancel to the run."""
         self.on_end: Ended = nobody
+        self.trust: Trust = WallTrust()
 
     def now(self) -> int:
         return self._clock.now()
@@ -183,11 +184,8 @@ class TaskService:
         self, kind: TaskKind[..., Any], args: str, uploads: tuple[str, ...], request: TaskRequest, now: int
     ) -> NewTask:
         options, defaults = request.options, kind.options
-        run_at = now
-        if options.run_at is not None:
-            run_at = options.run_at
-        elif options.delay:
-            run_at = now + int(options.delay * 1000)
+        delay_ms = max(int(options.delay * 1000), 0) if options.delay and options.run_at is None else None
+        run_at = now + (delay_ms or 0) if options.run_at is None else options.run_at
         expires = defaults.expires if options.expires is None else options.expires
         timeout = defaults.timeout if options.timeout is None else options.timeout
         keyed = options.idempotency_key is not None
@@ -200,6 +198,7 @@ class TaskService:
             priority=defaults.priority if options.priority is None else options.priority,
             created_at=now,
             run_at=max(run_at, now),
+            delay_ms=delay_ms,
             max_attempts=options.max_attempts or defaults.max_attempts,
             timeout_ms=max(int(timeout * 1000), 1),
             expires_at=now + int(expires * 1000) if expires is not None else None,
@@ -210,6 +209,7 @@ class TaskService:
             idempotency_key=options.idempotency_key,
             fingerprint=fingerprint(request.kind, request.args, options) if keyed else "",
             key_expires_at=now + self._settings.idempotency_seconds * 1000 if keyed else 0,
+            keys_before=self.trust.to_forget(now) if keyed else None,
         )
 
     async def reserve(self, ready: int) -> None:

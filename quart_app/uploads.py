@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from quart_app.clock import Clock
+from quart_app.clock import Clock, Trust, WallTrust
 from quart_app.core.errors import StoreUnavailable, UploadNotFound, UploadsFull
 from quart_app.core.marks import UploadRow
 from quart_app.files import Files
@@ -28,12 +28,15 @@ CHUNK: Final = 500  # files removed in one turn
 
 
 class Uploads:
-    def __init__(self, store: UploadStore, files: Files, folder: Path, clock: Clock) -> None:
+    def __init__(
+        self, store: UploadStore, files: Files, folder: Path, clock: Clock, trust: Trust | None = None
+    ) -> None:
         """`folder`: where the files are, FOLDER below the root of `files`."""
         self._store = store
         self._folder = folder
         self._files = files
         self._clock = clock
+        self._trust = trust or WallTrust()
         self._leftover: list[str] = []
 
     # --- taking in
@@ -91,7 +94,7 @@ class Uploads:
 
     async def run_once(self, now: int) -> float | None:
         """One bite of what is not needed any more; seconds to the next one, None when nothing is left."""
-        expired = await self._store.expire_uploads(now, CHUNK)
+        expired = await self._store.expire_uploads(self._trust.to_forget(now), CHUNK)
         chunk, self._leftover = self._leftover[:CHUNK], self._leftover[CHUNK:]
         orphans = set(chunk) - await self._store.known_files(chunk) if chunk else set()
         if orphans:

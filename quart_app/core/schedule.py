@@ -106,6 +106,17 @@ def next_fire(plan: Plan, after: int) -> int | None:
     return next(_fires(plan, after), None)
 
 
+def replanned(schedule: Schedule, now: int) -> int | None:
+    """Its `next_at`, or an earlier time if it was planned by a clock that was ahead of `now`: nothing is due later than
+    the plan's next time, or a whole period."""
+    if schedule.next_at is None or schedule.next_at <= now:
+        return schedule.next_at
+    if schedule.every_ms is not None:
+        return min(schedule.next_at, now + schedule.every_ms)
+    following = next_fire(schedule.plan, now)
+    return schedule.next_at if following is None else min(schedule.next_at, following)
+
+
 def turn(schedule: Schedule, now: int, busy: bool) -> Turn:
     """What to do with a schedule whose `next_at` has come. `busy`: the task of its last fire has not ended.
 

@@ -35,7 +35,10 @@ class TaskError(msgspec.Struct, frozen=True):
 
 
 class NewTask(msgspec.Struct, frozen=True, kw_only=True):
-    """A task about to be enqueued; every value is checked. `fingerprint` tells two uses of one key apart."""
+    """A task about to be enqueued; every value is checked. `fingerprint` tells two uses of one key apart.
+
+    `delay_ms`: `run_at` is so long after `created_at`; None: it is a date that the caller gave. `keys_before`: keys
+    that were over by then are free again; None: by `created_at`."""
 
     id: str
     kind: str
@@ -47,6 +50,7 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
     run_at: int
     max_attempts: int
     timeout_ms: int
+    delay_ms: int | None = None
     expires_at: int | None = None
     retention_ms: int | None = None
     tags: tuple[str, ...] = ()
@@ -55,6 +59,7 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
     fingerprint: str = ""
     key_expires_at: int = 0
+    keys_before: int | None = None
 
     @property
     def ready(self) -> bool:

@@ -11,6 +11,11 @@ class Alarm:
     def __init__(self) -> None:
         self._next_at: int | None = 0  # 0: unknown yet
 
+    @property
+    def waits(self) -> bool:
+        """Whether anything is to come."""
+        return self._next_at is not None
+
     def due_at(self, at: int) -> bool:
         """Take note of a due time; True when it is the earliest."""
         if self._next_at is not None and at >= self._next_at:
@@ -18,13 +23,15 @@ class Alarm:
         self._next_at = at
         return True
 
-    async def turn(self, now: int, look: Callable[[int], Awaitable[int | None]]) -> float | None:
+    async def turn(
+        self, now: int, look: Callable[[int], Awaitable[int | None]], doubtful: bool = False
+    ) -> float | None:
         """Look, when something is due; `look(now)` returns when the next thing is. Seconds until it is worth another
-        turn, at most the caller's interval (None)."""
+        turn, at most the caller's interval (None). `doubtful`: what is due does not follow from the clock alone."""
         if self._next_at is None:
             return None
-        if self._next_at > now:
-            return min((self._next_at - now) / 1000, 1.0)
+        if self._next_at > now and not doubtful:
+            return self._pause(now)
         self._next_at = None  # before the look: what is noted during it counts
         try:
             following = await look(now)
@@ -33,4 +40,7 @@ class Alarm:
             raise
         if following is not None:
             self.due_at(following)
-        return 0.0 if self._next_at is not None else None
+        return self._pause(now) if doubtful or not self.waits else 0.0
+
+    def _pause(self, now: int) -> float | None:
+        return None if self._next_at is None else min(max(self._next_at - now, 0) / 1000, 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from quart_app.clock import Trust, WallTrust
 from quart_app.core.task import TERMINAL
 from quart_app.store.base import Store
 
@@ -12,9 +13,10 @@ PAUSE: Final = 0.05  # seconds between two bites
 
 
 class Pruner:
-    def __init__(self, store: Store, retention_seconds: int, retention_rows: int) -> None:
+    def __init__(self, store: Store, retention_seconds: int, retention_rows: int, trust: Trust | None = None) -> None:
         """0 keeps: no limit of age, or of number."""
         self._store = store
+        self._trust = trust or WallTrust()
         self._seconds = retention_seconds
         self._rows = retention_rows
 
@@ -27,9 +29,10 @@ class Pruner:
 
     async def bite(self, now: int) -> int:
         """How many rows went; 0 when nothing is left to prune."""
-        before = now - self._seconds * 1000 if self._seconds else None
-        pruned = await self._store.prune(now, before, CHUNK)
-        if self._rows:
+        over = self._trust.to_forget(now)
+        before = over - self._seconds * 1000 if self._seconds else None
+        pruned = await self._store.prune(over, before, CHUNK)
+        if self._rows and self._trust.steady(now):  # after a step back the newest look as if they were the oldest
             ended = sum(count.n for count in await self._store.counts() if count.status in TERMINAL)
             if ended > self._rows:
                 # The oldest go first, whatever their age: no border in time, only a number.

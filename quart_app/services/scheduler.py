@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from typing import Final
 
+from quart_app.clock import Trust, WallTrust
 from quart_app.core import codec
 from quart_app.core.errors import InvalidArgs, QueueFull, TaskNotFound, UnknownKind, WrongState
-from quart_app.core.schedule import MAX_COUNTED, TAG, Schedule, Turn, turn
+from quart_app.core.schedule import MAX_COUNTED, TAG, Schedule, Turn, replanned, turn
 from quart_app.core.task import NewTask
 from quart_app.runner.threads import in_thread
 from quart_app.service import EnqueueOptions, TaskRequest, TaskService
@@ -25,20 +27,44 @@ END_PAUSE: Final = 100  # ms until another look at a task that was asked to end
 
 class Scheduler:
     """A fire, its task and the next time are one transaction, so a fire is made at most once, whatever dies when.
-    The next fire follows from the last one, never from now: a clock that steps back makes nothing fire again."""
+    What is due by a clock that has just stepped forward waits until that time is to be believed. After a step back the
+    schedules are planned anew, and of their fires those are left out that are on record."""
 
-    def __init__(self, store: ScheduleStore, service: TaskService) -> None:
+    def __init__(self, store: ScheduleStore, service: TaskService, trust: Trust | None = None) -> None:
         self._store = store
         self._service = service
+        self._trust = trust or WallTrust()
         self._alarm = Alarm()
+        self._set_back = False
         self._ending = 0  # schedules whose last task was asked to end: they stay due, and no more than there are slots
         self.due_at = self._alarm.due_at
 
     async def run_once(self, now: int) -> float | None:
         """Seconds until it is worth another look, at most the caller's interval (None)."""
-        return await self._alarm.turn(now, self._look)
+        settled = self._trust.to_run(now)
+        if self._set_back:
+            await self._plan_anew(now)
+            self._set_back = False
+        return await self._alarm.turn(settled, functools.partial(self._look, wall=now))
 
-    async def _look(self, now: int) -> int | None:
+    def clock_set_back(self) -> None:
+        """The next turn looks for schedules that were planned by a clock that was ahead; so it does after a start."""
+        self._set_back = True
+
+    async def _plan_anew(self, now: int) -> None:
+        after, page = "", await self._store.find_schedules(None, "", CHUNK)
+        while page:
+            for schedule in page:
+                next_at = await _replan(schedule, now)
+                if next_at != schedule.next_at:
+                    log.info("schedule %s was planned by a clock that was ahead; it is planned anew", schedule.name)
+                    await self._store.fire(schedule, [], next_at, error=schedule.last_error)
+            after = page[-1].name
+            page = await self._store.find_schedules(None, after, CHUNK)
+        self.due_at(now)
+
+    async def _look(self, now: int, wall: int) -> int | None:
+        """`now`: what is due by then may fire; `wall`: the date of what is made."""
         if not self._service.accepting:
             return now + FULL_PAUSE
         limit = CHUNK + self._ending
@@ -47,7 +73,7 @@ class Scheduler:
         for schedule, busy in due:
             turns.append((schedule, busy, await _decide(schedule, now, busy)))
         try:
-            done = await asyncio.gather(*(self._carry_out(*one, now) for one in turns))
+            done = await asyncio.gather(*(self._carry_out(*one, wall) for one in turns))
         except QueueFull as error:
             # Nothing is refused: what is missed meanwhile is caught up with as the schedule says.
             log.warning("schedules wait: %s", error)
@@ -73,9 +99,9 @@ class Scheduler:
                 return False
         answer = await self._store.fire(schedule, fires, decided.next_at)
         if answer == "known":
-            # The clock stepped back and somebody planned the schedule anew: go on behind what has been fired.
-            last = await self._store.last_fire(schedule.name)
-            fires = [(at, task) for at, task in fires if last is None or at > last]
+            # Planned anew after the clock stepped back: what was fired before is not fired again.
+            made = await self._store.made_fires(schedule.name, decided.fires)
+            fires = [(at, task) for at, task in fires if at not in made]
             answer = await self._store.fire(schedule, fires, decided.next_at)
         if answer == "fired":
             _tell(schedule, decided, len(fires), busy)
@@ -97,6 +123,14 @@ class Scheduler:
         """This fire is lost, and the schedule says why."""
         log.error("schedule %s cannot fire: %s", schedule.name, error)
         await self._store.fire(schedule, [], next_at, error=str(error)[:1000])
+
+
+async def _replan(schedule: Schedule, now: int) -> int | None:
+    await asyncio.sleep(0)  # as below: finding the next fire takes a moment
+    try:
+        return replanned(schedule, now)
+    except Exception:  # a time zone that the machine no longer knows: its next fire will say so
+        return schedule.next_at
 
 
 async def _decide(schedule: Schedule, now: int, busy: bool) -> Turn | Exception:

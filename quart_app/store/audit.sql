@@ -15,6 +15,7 @@ SELECT t.seq, t.id, t.status, t.cause, t.version, t.fence,
       THEN 'has times out of order'
     WHEN t.attempt < 0 OR t.attempt > t.fence OR t.crashes < 0 OR t.status = 'processing' AND t.attempt < 1
       THEN 'has attempts or crashes that cannot be'
+    WHEN t.delay_ms < 0 THEN 'has a delay that cannot be'
   END,
   (t.args IS NOT NULL) + EXISTS (SELECT 1 FROM args a WHERE a.task = t.seq),
   (t.result IS NOT NULL) + EXISTS (SELECT 1 FROM results r WHERE r.task = t.seq),

@@ -123,8 +123,14 @@ class Store(Protocol):
         ...
 
     # --- upkeep, in small bites
-    async def stage(self, now: int, limit: int) -> int:
-        """Make delayed tasks whose time has come ready; how many."""
+    async def stage(self, now: int, limit: int, settled: int | None = None) -> int:
+        """Make delayed tasks whose time has come ready; how many, `limit`: there may be more. With a `settled` time
+        before `now` the clock is in doubt: those that were planned before its step are due by that time."""
+        ...
+
+    async def replan(self, now: int, limit: int) -> int:
+        """Delayed tasks that were planned at a time which is still to come wait their delay from now on; how many.
+        Those with a date of their own stay."""
         ...
 
     async def expire(self, now: int, limit: int) -> list[str]:
@@ -268,8 +274,8 @@ class ScheduleStore(Protocol):
 
     async def next_fire(self) -> int | None: ...
 
-    async def last_fire(self, name: str) -> int | None:
-        """The latest fire on record."""
+    async def made_fires(self, name: str, times: Sequence[int]) -> set[int]:
+        """Those of these fires that are on record."""
         ...
 
     async def fire(

@@ -46,6 +46,6 @@ class ClientStore(Protocol):
         """Delete clients whose last call was not after `before`, at most `limit`. How many."""
         ...
 
-    async def client_counts(self) -> dict[str, int]:
-        """How many clients are known of each owner."""
+    async def client_counts(self) -> dict[str, tuple[int, int]]:
+        """How many clients are known of each owner, and when the last of them called."""
         ...

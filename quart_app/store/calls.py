@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from quart_app.core.task import NewTask, TaskError
+from quart_app.core.task import Enqueued, NewTask, TaskError
 from quart_app.store.base import Listener
 from quart_app.store.transaction import Call
 
@@ -14,7 +14,8 @@ INLINE: Final = 256  # characters of args and results that stay in the task's ow
 def enqueue_calls(task: NewTask) -> list[Call]:
     calls = [Call("enqueue", task)]
     if task.idempotency_key is not None:
-        calls = [Call("reserve_keys", task, params={"now": task.created_at}), Call("enqueue_keyed", task)]
+        before = task.created_at if task.keys_before is None else task.keys_before
+        calls = [Call("reserve_keys", task, params={"now": before}), Call("enqueue_keyed", task)]
     if len(task.args) > INLINE:
         calls.append(Call("put_args", {"id": task.id, "args": task.args}))
     if task.tags:
@@ -22,6 +23,13 @@ def enqueue_calls(task: NewTask) -> list[Call]:
     for upload in task.uploads:
         calls.append(Call("use_upload", params={"task": task.id, "upload": upload, "owner": task.owner}))
     return calls
+
+
+def enqueued(task: NewTask, found: tuple[str, str, str | None] | None) -> Enqueued:
+    """The answer for a task; `found`: of its idempotency key, the task, the fingerprint and the task's status."""
+    if found is None or found[0] == task.id:
+        return Enqueued(task.id, "pending")
+    return Enqueued(found[0], found[2], replayed=True)  # type: ignore[arg-type]
 
 
 def announce(task: NewTask, listener: Listener) -> None:
@@ -32,6 +40,13 @@ def announce(task: NewTask, listener: Listener) -> None:
         listener.task_ready(task.queue)
     else:
         listener.task_due_at(task.run_at)
+
+
+def stage_calls(now: int, limit: int, settled: int | None) -> list[Call]:
+    if settled is None or settled >= now:
+        return [Call("stage", params={"now": now, "limit": limit})]
+    doubtful = {"now": now, "settled": settled, "limit": limit}
+    return [Call("stage", params={"now": settled, "limit": limit}), Call("stage_doubtful", params=doubtful)]
 
 
 def put_event(task_id: str, fence: int, name: str, data: str, now: int) -> Call:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from quart_app.core.errors import IdempotencyConflict, KeyedTaskGone, UploadNotFound
 from quart_app.core.task import Enqueued, NewTask
 from quart_app.store.base import Listener
-from quart_app.store.calls import announce, enqueue_calls
+from quart_app.store.calls import announce, enqueue_calls, enqueued
 from quart_app.store.transaction import Answer, Call
 
 
@@ -48,10 +48,4 @@ class NewTasks:
 
     def enqueued(self, answer: Answer) -> list[Enqueued]:
         found = self._existing(answer) if self._keyed else {}
-        return [_enqueued(task, found.get(task.id)) for task in self._tasks]
-
-
-def _enqueued(task: NewTask, found: tuple[str, str, str | None] | None) -> Enqueued:
-    if found is None or found[0] == task.id:
-        return Enqueued(task.id, "pending")
-    return Enqueued(found[0], found[2], replayed=True)  # type: ignore[arg-type]
+        return [enqueued(task, found.get(task.id)) for task in self._tasks]

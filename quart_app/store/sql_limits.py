@@ -71,5 +71,6 @@ class SqlLimits:
         )
         return len(rows)
 
-    async def client_counts(self) -> dict[str, int]:
-        return dict(await self._db.scan(self._db.text("client_counts"), {}))
+    async def client_counts(self) -> dict[str, tuple[int, int]]:
+        rows = await self._db.scan(self._db.text("client_counts"), {})
+        return {owner: (number, last) for owner, number, last in rows}

@@ -65,9 +65,9 @@ class SqlSchedules:
         ((at,),) = await self._db.read(self._db.text("next_fire"), {})
         return at  # type: ignore[no-any-return]
 
-    async def last_fire(self, name: str) -> int | None:
-        ((at,),) = await self._db.read(self._db.text("last_fire"), {"name": name})
-        return at  # type: ignore[no-any-return]
+    async def made_fires(self, name: str, times: Sequence[int]) -> set[int]:
+        params = {"name": name, "times": msgspec.json.encode(times).decode()}
+        return {at for (at,) in await self._db.read(self._db.text("made_fires"), params)}
 
     async def fire(
         self, schedule: Schedule, fires: Sequence[tuple[int, NewTask]], next_at: int | None, error: str | None = None

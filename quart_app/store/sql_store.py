@@ -26,7 +26,7 @@ from quart_app.core.task import (
 )
 from quart_app.store.base import CancelAnswer, EndAnswer, Listener
 from quart_app.store.bounded import within
-from quart_app.store.calls import INLINE, put_error, put_event
+from quart_app.store.calls import INLINE, put_error, put_event, stage_calls
 from quart_app.store.listing import listing
 from quart_app.store.new_tasks import NewTasks
 from quart_app.store.sqlite import Database
@@ -118,7 +118,7 @@ class SqlStore:
         return await self._landed(task_id, calls)
 
     async def retry(self, task_id: str, fence: int, error: TaskError, run_at: int, now: int) -> EndAnswer:
-        row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at}
+        row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at, "delay_ms": max(run_at - now, 0)}
 
         def announce(_: Row) -> None:
             self._listener.task_due_at(run_at)
@@ -133,7 +133,8 @@ class SqlStore:
         return await self._end("suspend", {"id": task_id, "fence": fence, "at": now, "waiting_for": waiting_for})
 
     async def release(self, task_id: str, fence: int, queue: str, now: int, run_at: int | None = None) -> EndAnswer:
-        row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at}
+        delay_ms = None if run_at is None else max(run_at - now, 0)
+        row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at, "delay_ms": delay_ms}
         return await self._end("release", row, on_landed=lambda _: self._announce_ready(queue, run_at))
 
     async def end_cancelled(self, task_id: str, fence: int, now: int) -> bool:
@@ -210,13 +211,17 @@ class SqlStore:
 
     # --- upkeep
 
-    async def stage(self, now: int, limit: int) -> int:
+    async def stage(self, now: int, limit: int, settled: int | None = None) -> int:
         def after(answer: Answer) -> None:
-            for queue, crashes in set(answer[0]):
+            for queue, crashes in {row for rows in answer for row in rows}:
                 self._listener.task_ready(queue, suspect=crashes >= 2)
 
-        (rows,) = await self._db.write([Call("stage", params={"now": now, "limit": limit})], after=after)
-        return len(rows)
+        return max(map(len, await self._db.write(stage_calls(now, limit, settled), after=after)))
+
+    async def replan(self, now: int, limit: int) -> int:
+        if not await self._db.read(self._db.text("misplanned"), {"now": now}):
+            return 0
+        return len((await self._db.write([Call("replan", params={"now": now, "limit": limit})]))[0])
 
     async def expire(self, now: int, limit: int) -> list[str]:
         def after(answer: Answer) -> None:
@@ -254,7 +259,8 @@ class SqlStore:
         self, task_id: str, fence: int, run_at: int | None, now: int, died_at: int | None = None, grouped: bool = False
     ) -> EndAnswer:
         died_at = now if died_at is None else died_at
-        row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at, "died_at": died_at}
+        delay_ms = None if run_at is None else max(run_at - now, 0)
+        row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at, "delay_ms": delay_ms, "died_at": died_at}
         groups = [Call(name, row) for name in ("forget_crash_groups", "join_crash_group")] if grouped else []
 
         def announce(landed: Row) -> None:

@@ -17,22 +17,22 @@ ON CONFLICT (owner, key) DO UPDATE
   WHERE idempotency_keys.expires_at <= :now;
 
 -- name: enqueue
-INSERT INTO tasks (id, kind, queue, owner, status, cause, ready, priority, run_at, max_attempts, created_at, changed_at,
-  expires_at, timeout_ms, retention_ms, tags, traceparent, args)
+INSERT INTO tasks (id, kind, queue, owner, status, cause, ready, priority, run_at, delay_ms, max_attempts, created_at,
+  changed_at, expires_at, timeout_ms, retention_ms, tags, traceparent, args)
 SELECT value->>'id', value->>'kind', value->>'queue', value->>'owner', 'pending', 'enqueue',
-  value->>'run_at' <= value->>'created_at', value->>'priority', value->>'run_at', value->>'max_attempts',
-  value->>'created_at', value->>'created_at', value->>'expires_at', value->>'timeout_ms', value->>'retention_ms',
-  nullif(value->>'tags', '[]'), value->>'traceparent',
+  value->>'run_at' <= value->>'created_at', value->>'priority', value->>'run_at', value->>'delay_ms',
+  value->>'max_attempts', value->>'created_at', value->>'created_at', value->>'expires_at', value->>'timeout_ms',
+  value->>'retention_ms', nullif(value->>'tags', '[]'), value->>'traceparent',
   CASE WHEN length(value->>'args') <= 256 THEN value->>'args' END
 FROM json_each(:rows);
 
 -- name: enqueue_keyed
-INSERT INTO tasks (id, kind, queue, owner, status, cause, ready, priority, run_at, max_attempts, created_at, changed_at,
-  expires_at, timeout_ms, retention_ms, tags, traceparent, args)
+INSERT INTO tasks (id, kind, queue, owner, status, cause, ready, priority, run_at, delay_ms, max_attempts, created_at,
+  changed_at, expires_at, timeout_ms, retention_ms, tags, traceparent, args)
 SELECT value->>'id', value->>'kind', value->>'queue', value->>'owner', 'pending', 'enqueue',
-  value->>'run_at' <= value->>'created_at', value->>'priority', value->>'run_at', value->>'max_attempts',
-  value->>'created_at', value->>'created_at', value->>'expires_at', value->>'timeout_ms', value->>'retention_ms',
-  nullif(value->>'tags', '[]'), value->>'traceparent',
+  value->>'run_at' <= value->>'created_at', value->>'priority', value->>'run_at', value->>'delay_ms',
+  value->>'max_attempts', value->>'created_at', value->>'created_at', value->>'expires_at', value->>'timeout_ms',
+  value->>'retention_ms', nullif(value->>'tags', '[]'), value->>'traceparent',
   CASE WHEN length(value->>'args') <= 256 THEN value->>'args' END
 FROM json_each(:rows) JOIN idempotency_keys k
   ON k.owner = value->>'owner' AND k.key = value->>'idempotency_key' AND k.task_id = value->>'id';
@@ -48,7 +48,8 @@ SELECT g.value, t.seq FROM json_each(:rows) r CROSS JOIN tasks t ON t.id = r.val
 WHERE true ON CONFLICT DO NOTHING;
 
 -- name: find_keys
-SELECT value->>'id', k.task_id, k.fingerprint, t.status, k.expires_at > value->>'created_at'
+SELECT value->>'id', k.task_id, k.fingerprint, t.status,
+  k.expires_at > coalesce(value->>'keys_before', value->>'created_at')
 FROM json_each(:rows) CROSS JOIN idempotency_keys k ON k.owner = value->>'owner' AND k.key = value->>'idempotency_key'
   LEFT JOIN tasks t ON t.id = k.task_id;
 
@@ -129,7 +130,7 @@ RETURNING tasks.id;
 
 -- name: retry
 UPDATE tasks SET status = 'pending', cause = 'retry', version = version + 1, worker = NULL, crashes = 0,
-  run_at = value->>'run_at', changed_at = value->>'at'
+  run_at = value->>'run_at', delay_ms = value->>'delay_ms', changed_at = value->>'at'
 FROM json_each(:rows)
 WHERE tasks.id = value->>'id' AND tasks.fence = value->>'fence' AND +tasks.status = 'processing'
 RETURNING tasks.id;
@@ -151,7 +152,7 @@ RETURNING tasks.id;
 -- name: release
 UPDATE tasks SET status = 'pending', cause = 'release', version = version + 1, worker = NULL,
   attempt = attempt - 1, ready = value->>'run_at' IS NULL, run_at = coalesce(value->>'run_at', run_at),
-  changed_at = value->>'at'
+  delay_ms = value->>'delay_ms', changed_at = value->>'at'
 FROM json_each(:rows)
 WHERE tasks.id = value->>'id' AND tasks.fence = value->>'fence' AND +tasks.status = 'processing'
 RETURNING tasks.id;
@@ -178,7 +179,7 @@ WHERE true ON CONFLICT DO NOTHING;
 -- name: crash
 UPDATE tasks SET status = 'pending', cause = 'crash', version = version + 1, worker = NULL,
   attempt = max(attempt - 1, 0), crashes = crashes + 1, ready = value->>'run_at' IS NULL,
-  run_at = coalesce(value->>'run_at', run_at), changed_at = value->>'at',
+  run_at = coalesce(value->>'run_at', run_at), delay_ms = value->>'delay_ms', changed_at = value->>'at',
   lived_ms = max(CASE WHEN crashes > 0 THEN lived_ms ELSE 0 END, value->>'died_at' - started_at)
 FROM json_each(:rows)
 WHERE tasks.id = value->>'id' AND tasks.fence = value->>'fence' AND +tasks.status = 'processing'
@@ -224,7 +225,8 @@ UPDATE progress SET version = version + 1, done = NULL, total = NULL, message = 
 
 -- name: rerun
 UPDATE tasks SET status = 'pending', cause = 'rerun', version = version + 1, ready = 1, attempt = 0, crashes = 0,
-  run_at = value->>'at', changed_at = value->>'at', completed_at = NULL, cancel_requested_at = NULL, expires_at = NULL
+  run_at = value->>'at', delay_ms = NULL, changed_at = value->>'at', completed_at = NULL, cancel_requested_at = NULL,
+  expires_at = NULL
 FROM json_each(:rows)
 WHERE tasks.id = value->>'id' AND +tasks.status IN ('failed', 'cancelled')
 RETURNING tasks.id, tasks.queue;
@@ -256,8 +258,9 @@ WHERE seq IN (SELECT seq FROM tasks INDEXED BY tasks_delayed
   WHERE status = 'pending' AND ready = 0 AND waiting_for IS NULL AND run_at <= :now ORDER BY run_at LIMIT :limit)
 RETURNING queue, crashes;
 
+-- What waited for its kind had started, so it was due.
 -- name: unpark
-UPDATE tasks SET waiting_for = NULL, ready = (run_at <= :now)
+UPDATE tasks SET waiting_for = NULL, ready = 1
 WHERE seq IN (SELECT seq FROM tasks WHERE waiting_for IN (SELECT 'kind:' || value FROM json_each(:kinds)) LIMIT :limit)
 RETURNING queue;
 

@@ -41,4 +41,4 @@ DELETE FROM client_calls WHERE rowid IN (
 SELECT dates FROM client_calls WHERE owner = :owner AND client = :client;
 
 -- name: client_counts
-SELECT owner, count(*) FROM client_calls GROUP BY owner;
+SELECT owner, count(*), max(last) FROM client_calls GROUP BY owner;

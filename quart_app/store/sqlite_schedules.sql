@@ -76,8 +76,8 @@ WHERE s.next_at IS NOT NULL AND s.next_at <= :now ORDER BY s.next_at LIMIT :limi
 -- name: next_fire
 SELECT min(next_at) FROM schedules INDEXED BY schedules_due WHERE next_at IS NOT NULL;
 
--- name: last_fire
-SELECT max(fire_at) FROM fires WHERE schedule = :name;
+-- name: made_fires
+SELECT fire_at FROM fires WHERE schedule = :name AND fire_at IN (SELECT value FROM json_each(:times));
 
 -- name: list_schedules
 SELECT {schedule_columns} FROM schedules s

@@ -80,7 +80,7 @@ class HealthViews:
                 "abandoned_handlers": len(runtime.runner.lingering),
                 "refused_writes": runtime.runner.refused_writes,
                 "statistics": render.raw(await runtime.maintenance.statistics()),
-                "uptime_seconds": round((runtime.clock.now() - runtime.started_at) / 1000, 1),
+                "uptime_seconds": round(runtime.clock.monotonic() - runtime.started_at, 1),
                 "versions": _versions(service.store_version),
                 "worker_info": worker_info(),
             },

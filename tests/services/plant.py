@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from quart_app.clock import ClockTrust
 from quart_app.core.schedule import Schedule
 from quart_app.runner import task
 from quart_app.runner.registry import Registry
@@ -37,8 +38,16 @@ class Plant:
         self.door = Schedules(self.schedules, self.service, clock, SqlUploads(database).find_upload)
         self.restart()
 
-    def restart(self) -> None:
-        self.scheduler = Scheduler(self.schedules, self.service)
+    def restart(self, wary: bool = False) -> None:
+        """`wary`: it believes a step of the clock when it has lasted, as a server does."""
+        if not wary:
+            self.scheduler = Scheduler(self.schedules, self.service)
+            return
+        trust = ClockTrust(self.clock)
+        trust.begin(self.clock.now())
+        self.scheduler = Scheduler(self.schedules, self.service, trust)
+        trust.on_step_back.append(self.scheduler.clock_set_back)
+        self.scheduler.clock_set_back()
 
     async def add(self, name: str = "s", **fields: Any) -> Schedule:
         made = await self.door.add(name, "", {"kind": "tick", **fields})

@@ -9,6 +9,7 @@ from quart_app.store.base import Store
 from tests.store.kit import ERROR, Bells, Sql, T, claimed, crashed, in_status, keyed, new_task, pending
 from tests.store.soundness import everything
 
+HOUR = 3_600_000
 POISON = TaskError(type="poisoned", message="its process died", retryable=False)
 
 
@@ -80,6 +81,52 @@ class Upkeep:
         assert await store.next_due() == T + 200
         await store.stage(T + 300, 9)
         assert await store.next_due() is None
+
+    # --- steps of the clock
+
+    async def test_what_was_planned_at_a_time_to_come_waits_its_delay_from_now_on(self, store: Store, sql: Sql) -> None:
+        planned = [new_task(T + HOUR, delay=500, delay_ms=500), new_task(T - 100, delay=900, delay_ms=900)]
+        dated = new_task(delay=HOUR)
+        await store.enqueue([*planned, dated])
+        assert await store.replan(T, 9) == 1
+        assert await store.replan(T, 9) == 0
+        assert sql("SELECT run_at - ? FROM tasks ORDER BY seq", T) == [(500,), (800,), (HOUR,)]
+
+    async def test_a_task_is_planned_anew_only_while_it_waits_for_its_time(self, store: Store, sql: Sql) -> None:
+        await claimed(store, T + HOUR)
+        parked = await claimed(store, T + HOUR, queue="parked")
+        await store.suspend(parked.id, parked.fence, "kind:thumbnail", T + HOUR)
+        await in_status(store, "completed", T + HOUR, queue="ended")
+        await pending(store, T + HOUR, queue="ready")
+        sql("UPDATE tasks SET delay_ms = 5")
+        assert await store.replan(T, 9) == 0
+
+    async def test_planning_anew_takes_no_more_than_asked(self, store: Store) -> None:
+        await store.enqueue([new_task(T + HOUR, delay=5, delay_ms=5) for _ in range(5)])
+        assert [await store.replan(T, 2) for _ in range(4)] == [2, 2, 1, 0]
+
+    async def test_a_retry_and_the_pause_after_a_crash_are_delays(self, store: Store, sql: Sql) -> None:
+        task = await claimed(store)
+        assert await store.retry(task.id, task.fence, ERROR, T + 700, T)
+        task = await claimed(store, queue="q")
+        assert await store.crash(task.id, task.fence, T + 900, T)
+        assert sql("SELECT delay_ms FROM tasks ORDER BY seq") == [(700,), (900,)]
+
+    async def test_in_doubt_a_task_is_due_by_the_time_it_was_planned_with(
+        self, store: Store, sql: Sql, bells: Bells
+    ) -> None:
+        """Settled is T, the clock shows an hour more."""
+        now = T + HOUR
+        before, due_before = new_task(T - 900, delay=1_000, delay_ms=1_000), new_task(T - 9, delay=9, delay_ms=9)
+        since, since_later = new_task(now - 5, delay=5, delay_ms=5), new_task(now - 5, delay=9, delay_ms=9)
+        dated = new_task(delay=50)
+        await store.enqueue([before, due_before, since, since_later, dated])
+        bells.take()
+        assert await store.stage(now, 9, settled=T) == 1
+        assert bells.take() == [("ready", "default", False)]
+        ready = [task_id for (task_id,) in sql("SELECT id FROM tasks WHERE ready = 1 ORDER BY seq")]
+        assert ready == [due_before.id, since.id]
+        assert await store.stage(now, 9) == 2
 
     # --- unpark
 

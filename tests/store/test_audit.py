@@ -88,6 +88,7 @@ FAULTS = {
     "ready and ended": ("UPDATE tasks SET ready = 1 WHERE status = 'cancelled'", "is ready"),
     "waiting and ended": ("UPDATE tasks SET waiting_for = 'kind:x' WHERE status = 'completed'", "waits for"),
     "an attempt too many": ("UPDATE tasks SET attempt = 9 WHERE status = 'completed'", "attempts or crashes"),
+    "a delay below zero": ("UPDATE tasks SET delay_ms = -1 WHERE status = 'completed'", "a delay that cannot be"),
     "a status nobody knows": ("UPDATE tasks SET status = 'lost' WHERE status = 'completed'", "is lost by complete"),
     "a status of its own": ("UPDATE tasks SET status = 'failed' WHERE queue = 'long'", "its last event says completed"),
     "no args": (f"UPDATE tasks SET args = NULL WHERE seq = {ONE.format('completed')}", "args in 0 places"),

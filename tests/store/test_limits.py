@@ -64,11 +64,11 @@ async def test_the_dates_of_a_client_replace_those_before(limits: SqlLimits) -> 
     assert await limits.put_client_calls("", "ann", [T, T + 1], evict=0) == 0
     assert await limits.put_client_calls("shop", "ann", [T + 2], evict=0) == 0
     assert await limits.client_calls("", "ann") == [T, T + 1]
-    assert await limits.client_counts() == {"": 1, "shop": 1}
+    assert await limits.client_counts() == {"": (1, T + 1), "shop": (1, T + 2)}
     assert await limits.put_client_calls("", "bob", [T + 3], evict=1) == 1
     assert await limits.client_calls("", "ann") is None
     assert await limits.forget_clients("", T + 3, 10) == 1
-    assert await limits.client_counts() == {"shop": 1}
+    assert await limits.client_counts() == {"shop": (1, T + 2)}
 
 
 @pytest.mark.parametrize(
