@@ -63,6 +63,7 @@ def test_a_clock_that_is_set_back_lets_nobody_wait_for_it(server: Server, down: 
     set_clock(server, wall, -2 * HOUR, down)
     assert server.ended(retried)["result"] == 2
     assert server.ended(delayed)["status"] == "completed"
+    assert server.client.get("/status").json()["uptime_seconds"] >= 0
     fires = "SELECT count(*) FROM fires"
     ((before,),) = server.rows(fires)
     until(lambda: server.rows(fires)[0][0] >= before + 3, "the schedule to go on")
