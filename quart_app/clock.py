@@ -6,12 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from quart_app.core import settled
 from quart_app.core.settled import Settled
 
 log = logging.getLogger("quart_app")
+
+LONG_DOWN: Final = 86_400_000  # ms: a server that seems to have been down for longer looks twice at the clock
 
 
 class Clock(Protocol):
@@ -81,9 +83,10 @@ class ClockTrust:
 
     def begin(self, newest: int) -> None:
         """The store was served before: `newest` is the newest date that it knows. How long the server was down, only
-        the wall clock says, which may be wrong. So what became due meanwhile waits for a moment, and nothing is
-        forgotten in the first minute: the newest date may itself be from a moment when the clock was ahead."""
-        self._run.begin(newest, self._up())
+        the wall clock says, which may be wrong. So what became due in a very long time waits for a moment, and nothing
+        is forgotten in the first minute: the newest date may itself be from a moment when the clock was ahead."""
+        if self._clock.now() - newest > LONG_DOWN:
+            self._run.begin(newest, self._up())
         self._forget.begin(0, self._up())
 
     def to_run(self, now: int) -> int:

@@ -35,6 +35,7 @@ SUSPECT_CRASHES: Final = 2
 # Suspects with 2, 3 and 4 crashes may hold the slots divided by this number; those with more run one at a time.
 SUSPECT_GROUPS: Final = (2, 8, 32)
 SUSPECT_SEAT_SECONDS: Final = 10.0
+MOST_SEAT_SECONDS: Final = 3600.0
 SOLE_CRASHES: Final = 3  # crashes that nobody else can have caused, before a task is called poisoned
 # Pause before the run after the n-th crash, in ms: the first two resume at once, suspects wait longer and longer.
 CRASH_PAUSES_MS: Final = (0, 0, 1_000, 5_000, 30_000, 120_000)
@@ -155,5 +156,5 @@ def suspect_seats(concurrency: int, max_crashes: int) -> list[int]:
 
 def suspect_seconds(lived_ms: int) -> float:
     """How long a suspect holds its seat: one that has run for much longer than it ever did when its process died makes
-    room for the others."""
-    return max(SUSPECT_SEAT_SECONDS, 2 * lived_ms / 1000)
+    room for the others. At most an hour: what the wall clock says of a life may be far too long."""
+    return min(max(SUSPECT_SEAT_SECONDS, 2 * lived_ms / 1000), MOST_SEAT_SECONDS)

@@ -34,7 +34,7 @@ class TaskError(msgspec.Struct, frozen=True):
     traceback: str | None = None
 
 
-class NewTask(msgspec.Struct, frozen=True, kw_only=True):
+class NewTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A task about to be enqueued; every value is checked. `fingerprint` tells two uses of one key apart.
 
     `delay_ms`: `run_at` is so long after `created_at`; None: it is a date that the caller gave. `keys_before`: keys

@@ -111,11 +111,14 @@ async def test_a_date_that_the_caller_gave_stays_that_date(life: Life, sql: Sql,
     assert len(life.ready_at) == 1
 
 
-async def test_what_was_due_while_the_server_was_down_starts_within_a_moment(life: Life) -> None:
+@pytest.mark.parametrize(("down", "within"), [(HOUR, 1), (DAY, 1), (3 * DAY, DOUBT)])
+async def test_what_was_due_while_the_server_was_down_starts_at_once_or_within_a_moment(
+    life: Life, down: int, within: int
+) -> None:
     await plan(life, "delay", 60)
-    life.clock.advance(DAY)
+    life.clock.advance(down)
     await life.restart()
-    await life.live(DOUBT)
+    await life.live(within)
     assert len(life.ready_at) == 1
 
 
