@@ -128,7 +128,7 @@ class SqlStore:
 
     async def log(self, task_id: str, fence: int, data: str, now: int) -> bool:
         row = {"id": task_id, "fence": fence, "at": now, "name": "log", "data": data}
-        return await self._landed(task_id, [Call("put_event", row, key=task_id)])
+        return await self._landed(task_id, [Call("put_event", row, key=f"{task_id}/{fence}", share=task_id)])
 
     async def complete(self, task_id: str, fence: int, result: str, now: int) -> bool:
         if len(result) <= INLINE:

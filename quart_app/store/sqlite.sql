@@ -81,13 +81,14 @@ WHERE true ON CONFLICT (task) DO UPDATE
   SET version = progress.version + 1, done = excluded.done, total = excluded.total, message = excluded.message
 RETURNING (SELECT id FROM tasks WHERE seq = task);
 
+-- Takes many entries a task, and keeps their order; what it returns names the run.
 -- name: put_event
 INSERT INTO events (task, at, name, status, cause, attempt, data)
 SELECT t.seq, value->>'at', value->>'name', t.status, t.cause, t.attempt, value->>'data'
 FROM json_each(:rows) CROSS JOIN tasks t
   ON t.id = value->>'id' AND t.fence = value->>'fence' AND +t.status = 'processing'
 WHERE true
-RETURNING (SELECT id FROM tasks WHERE seq = task);
+RETURNING (SELECT id || '/' || fence FROM tasks WHERE seq = task);
 
 -- name: put_result
 INSERT INTO results (task, result)
