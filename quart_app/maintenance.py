@@ -34,10 +34,11 @@ class Maintenance:
         """Delete, in small bites, all that retention no longer keeps: ended tasks, idempotency keys, fires. How many
         rows went."""
         total = 0
-        while pruned := await self._pruner.bite(self._clock.now()):
-            total += pruned
+        while True:
+            total += (pruned := await self._pruner.bite(self._clock.now()))
+            if not await self._pruner.clear() and not pruned:
+                return total
             await self._clock.sleep(PAUSE)
-        return total
 
     async def sweep_files(self) -> list[str]:
         """Delete the temporary files under the data folder that a kill left behind; their paths in that folder."""

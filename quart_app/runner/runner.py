@@ -18,10 +18,11 @@ from quart_app.core.errors import ClaimLost, InvalidArgs, NonRetryable, Retry, S
 from quart_app.core.lifecycle import Cancelled, Outcome, Raised, Stopped, Succeeded, Unregistered
 from quart_app.core.retry import Backoff, is_retryable
 from quart_app.core.task import Claimed, Ended, TaskError, nobody
-from quart_app.runner.context import BlockingTaskContext, Doors, ResultTooLarge, TaskContext, encode_bounded
+from quart_app.runner.context import BlockingTaskContext, Doors, TaskContext
 from quart_app.runner.insist import insist
 from quart_app.runner.processes import ChildDied, ChildError, Processes
 from quart_app.runner.registry import Registry, TaskKind
+from quart_app.runner.steps import ResultTooLarge, encode_bounded
 from quart_app.runner.threads import in_thread
 from quart_app.store.base import Store
 

@@ -24,6 +24,7 @@ from quart_app.core.task import (
     FeedEvent,
     NewTask,
     Orphan,
+    StepName,
     StepRecord,
     Task,
     TaskError,
@@ -79,15 +80,28 @@ class Store(Protocol):
         """Take at most one ready task that two or more crashes have made a suspect."""
         ...
 
-    async def steps(self, task_id: str, budget: Budget | None = None) -> list[StepRecord]: ...
+    async def step_names(self, task_id: str, after: str, limit: int, most: int) -> list[StepName]:
+        """The next `limit` recorded steps after this name, by name; with their outputs those of up to `most` bytes."""
+        ...
+
+    async def step_output(self, task_id: str, name: str) -> str | None: ...
 
     async def record_step(
         self, task_id: str, fence: int, name: str, output: str, ordinal: int, now: int, clear_crashes: bool
     ) -> bool: ...
 
     async def progress(
-        self, task_id: str, fence: int, done: float | None, total: float | None, message: str | None, now: int
-    ) -> bool: ...
+        self,
+        task_id: str,
+        fence: int,
+        done: float | None,
+        total: float | None,
+        message: str | None,
+        now: int,
+        event: bool = True,
+    ) -> bool:
+        """`event` False: it is shown with the task, and not kept in its history."""
+        ...
 
     async def log(self, task_id: str, fence: int, data: str, now: int) -> bool: ...
 
@@ -113,7 +127,7 @@ class Store(Protocol):
         ...
 
     async def delete(self, task_id: str) -> bool:
-        """False unless ended."""
+        """False unless ended. The task is gone at once, for everybody; what hung on it goes with `clear_deleted`."""
         ...
 
     # --- upkeep, in small bites
@@ -148,6 +162,11 @@ class Store(Protocol):
         idempotency keys; and fires that are a day old. How many rows went."""
         ...
 
+    async def clear_deleted(self, rows: int, size: int) -> int:
+        """Delete what is left of deleted tasks, at most `rows` rows and about `size` characters of them. How many rows
+        went; 0 when nothing is left."""
+        ...
+
     async def prune_counters(self, limit: int) -> int:
         """Forget the queues and kinds of which there is nothing to count. How many rows went."""
         ...
@@ -157,6 +176,8 @@ class Store(Protocol):
 
     # With a budget, rows are read for as long as their documents fit it, and none after.
     async def find(self, wanted: TaskFilter, budget: Budget | None = None) -> list[Task]: ...
+
+    async def steps(self, task_id: str, budget: Budget | None = None) -> list[StepRecord]: ...
 
     async def probe(self) -> None:
         """A write of nothing, to find out whether writing works."""
@@ -169,6 +190,8 @@ class Store(Protocol):
         ...
 
     async def events(self, task_id: str, after: int, limit: int, budget: Budget | None = None) -> list[Event]: ...
+
+    async def count_events(self, task_id: str) -> int: ...
 
     async def feed(
         self,

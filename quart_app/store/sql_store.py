@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from quart_app.core.budget import Budget
+from quart_app.core.budget import Budget, size_of
 from quart_app.core.errors import IdempotencyConflict, KeyedTaskGone, UploadNotFound
 from quart_app.core.schedule import FIRES_KEPT
 from quart_app.core.task import (
@@ -20,19 +20,30 @@ from quart_app.core.task import (
     FeedEvent,
     NewTask,
     Orphan,
+    StepName,
     StepRecord,
     Task,
     TaskError,
     TaskFilter,
 )
 from quart_app.store.base import CancelAnswer, Listener
-from quart_app.store.bounded import within
+from quart_app.store.bounded import Bite, within
 from quart_app.store.calls import INLINE, announce, enqueue_calls, put_error, put_event
 from quart_app.store.listing import listing
 from quart_app.store.sqlite import Database
 from quart_app.store.transaction import Answer, Call
 
 MAX_GETS: Final = 200
+CLEAR: Final = {  # in the order of left_rows
+    "events": "clear_events",
+    "steps": "clear_steps",
+    "errors": "clear_errors",
+    "args": "clear_args",
+    "results": "clear_results",
+    "progress": "clear_progress",
+    "tags": "clear_tags",
+    "deleted_tasks": "clear_deleted_tasks",
+}
 _DOCUMENTS: Final = [Task.__struct_fields__.index(name) for name in ("args", "result")]
 
 
@@ -108,22 +119,40 @@ class SqlStore:
         rows = await (self._db.read(text, params) if budget is None else self._db.scan(text, params, within(budget, 1)))
         return [StepRecord(*row) for row in rows]
 
+    async def step_names(self, task_id: str, after: str, limit: int, most: int) -> list[StepName]:
+        params = {"id": task_id, "after": after, "limit": limit, "most": most}
+        return [StepName(*row) for row in await self._db.read(self._db.text("step_names"), params, large=True)]
+
+    async def step_output(self, task_id: str, name: str) -> str | None:
+        rows = await self._db.read(self._db.text("step_output"), {"id": task_id, "name": name}, large=True)
+        return next((str(output) for (output,) in rows), None)
+
     async def record_step(
         self, task_id: str, fence: int, name: str, output: str, ordinal: int, now: int, clear_crashes: bool
     ) -> bool:
-        row = {"id": task_id, "fence": fence, "name": name, "output": output, "at": now, "ordinal": ordinal}
+        row = {"id": task_id, "fence": fence, "name": name, "at": now, "ordinal": ordinal}
         data = msgspec.json.encode({"name": name}).decode()
-        calls = [Call("record_step", row, key=task_id), Call("step_event", {**row, "output": None, "data": data})]
+        recorded = {**row, "size": size_of(output), "output": output}
+        calls = [Call("record_step", recorded, key=task_id), Call("step_event", {**row, "data": data})]
         if clear_crashes:
             calls.append(Call("clear_crashes", {"id": task_id, "fence": fence}))
         return await self._landed(task_id, calls)
 
     async def progress(
-        self, task_id: str, fence: int, done: float | None, total: float | None, message: str | None, now: int
+        self,
+        task_id: str,
+        fence: int,
+        done: float | None,
+        total: float | None,
+        message: str | None,
+        now: int,
+        event: bool = True,
     ) -> bool:
         row = {"id": task_id, "fence": fence, "done": done, "total": total, "message": message}
-        data = msgspec.json.encode({"done": done, "total": total, "message": message}).decode()
-        calls = [Call("put_progress", row, key=task_id), put_event(task_id, fence, "progress", data, now)]
+        calls = [Call("put_progress", row, key=task_id)]
+        if event:
+            data = msgspec.json.encode({"done": done, "total": total, "message": message}).decode()
+            calls.append(put_event(task_id, fence, "progress", data, now))
         return await self._landed(task_id, calls)
 
     async def log(self, task_id: str, fence: int, data: str, now: int) -> bool:
@@ -264,6 +293,17 @@ class SqlStore:
             calls.append(Call("prune_old", params={"before": before, "limit": limit}))
         return sum(map(len, await self._db.write(calls)))
 
+    async def clear_deleted(self, rows: int, size: int) -> int:
+        left = Bite(rows, size)
+        found = list(await self._db.scan(self._db.text("left_rows"), {"limit": rows}, left.takes))
+        keys: dict[str, list[tuple[object, object]]] = {}
+        for table, key, rest, _ in found:
+            keys.setdefault(table, []).append((key, rest))
+        if keys:
+            named = {table: msgspec.json.encode(of_table).decode() for table, of_table in keys.items()}
+            await self._db.write([Call(CLEAR[table], params={"keys": text}) for table, text in named.items()])
+        return len(found)
+
     async def prune_counters(self, limit: int) -> int:
         (rows,) = await self._db.write([Call("prune_counters", params={"limit": limit})])
         return len(rows)
@@ -314,6 +354,10 @@ class SqlStore:
     async def events(self, task_id: str, after: int, limit: int, budget: Budget | None = None) -> list[Event]:
         params = {"id": task_id, "after": after, "limit": limit}
         return [Event(*row) for row in await self._db.scan(self._db.text("events"), params, within(budget, 7))]
+
+    async def count_events(self, task_id: str) -> int:
+        ((count,),) = await self._db.read(self._db.text("count_events"), {"id": task_id}, large=True)
+        return int(count)
 
     async def feed(
         self,

@@ -9,6 +9,7 @@ checkpoint at the same moment (sqlite.org/wal.html, "the WAL-reset bug").
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 import time
@@ -19,7 +20,7 @@ from urllib.parse import quote
 
 import aiosqlite
 
-from quart_app.core.errors import StoreBroken, StoreClosed, StoreUnavailable
+from quart_app.core.errors import ReadTooLong, StoreBroken, StoreClosed, StoreUnavailable
 from quart_app.store import integrity, statements
 from quart_app.store.bounded import Bounded, ReaderConnection
 from quart_app.store.transaction import (
@@ -100,6 +101,7 @@ class Database:
     async def start(self) -> None:
         """Open the readers and start the writer's task."""
         self._point_reader = await self._open_reader()
+        self._document_reader = await self._open_reader()
         for _ in range(SCANNERS):
             self._scanners.append(_Scanner(await self._open_reader()))
         for scanner in self._scanners:
@@ -269,19 +271,25 @@ class Database:
 
     # --- reading
 
-    async def read(self, text: str, params: Params) -> Iterable[Any]:
-        """One SELECT of few rows found by an index. Raises StoreUnavailable."""
+    async def read(self, text: str, params: Params, large: bool = False) -> Iterable[Any]:
+        """One SELECT of few rows found by an index. `large`: they may have megabytes, for which nobody who looks at a
+        task should wait. Raises StoreUnavailable."""
+        reader = self._document_reader if large else self._point_reader
         try:
-            return await self._point_reader.execute_fetchall(text, params)
+            return await reader.execute_fetchall(text, params)
         except (sqlite3.Error, ValueError) as error:  # ValueError: aiosqlite's word for a closed connection
             raise StoreUnavailable(f"the store cannot read: {error}") from error
 
     async def scan(self, text: str, params: Params, takes: Callable[[Any], bool] | None = None) -> Iterable[Any]:
         """One SELECT that may walk many rows; aborted after a second, so that no snapshot holds the WAL for long. It
-        ends at the first row that `takes` refuses, and reads none after it. Raises StoreUnavailable."""
+        ends at the first row that `takes` refuses, and reads none after it. Raises ReadTooLong, StoreUnavailable."""
         scanner = min(self._scanners, key=lambda one: one.load)
         try:
             return await scanner.run(text, params, takes)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                raise ReadTooLong(f"the read took longer than {MAX_READ_SECONDS:g} s and was interrupted") from error
+            raise StoreUnavailable(f"the store cannot read: {error}") from error
         except (sqlite3.Error, ValueError) as error:
             raise StoreUnavailable(f"the store cannot read: {error}") from error
 
@@ -325,9 +333,24 @@ class _Scanner:
             async with self._lock:
                 self._ends = time.monotonic() + MAX_READ_SECONDS
                 asked: Any = params if takes is None else Bounded(params, takes)
-                return await self._connection.execute_fetchall(text, asked)
+                return await self._to_its_end(asyncio.ensure_future(self._connection.execute_fetchall(text, asked)))
         finally:
             self.load -= 1
+
+    async def _to_its_end(self, statement: asyncio.Future[Iterable[Any]]) -> Iterable[Any]:
+        """The statement of a caller who goes away is ended, and the lock kept until it has: it would go on in its
+        thread, and its time limit would be that of whoever comes next."""
+        try:
+            await asyncio.wait([statement])
+        except asyncio.CancelledError:
+            self._ends = 0.0  # also when its thread has not begun with it, where an interrupt would come too early
+            await self._connection.interrupt()
+            while not statement.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([statement])
+            statement.exception()  # nobody asks for it any more
+            raise
+        return statement.result()
 
 
 def _size(path: Path) -> int:
