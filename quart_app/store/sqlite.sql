@@ -266,14 +266,14 @@ RETURNING key;
 -- them. Who comes to the last arm has seen the others to their ends.
 -- name: left_rows
 WITH gone (task) AS MATERIALIZED (SELECT task FROM deleted_tasks ORDER BY task LIMIT :limit)
-SELECT 'events', x.seq, NULL, coalesce(length(x.data), 0) FROM gone g CROSS JOIN events x ON x.task = g.task
-UNION ALL SELECT 'steps', x.task, x.name, x.size FROM gone g CROSS JOIN steps x ON x.task = g.task
+SELECT 'events', x.seq, NULL, coalesce(length(x.data), 0) FROM gone d CROSS JOIN events x ON x.task = d.task
+UNION ALL SELECT 'steps', x.task, x.name, x.size FROM gone d CROSS JOIN steps x ON x.task = d.task
 UNION ALL SELECT 'errors', x.task, x.fence, length(x.message) + coalesce(length(x.traceback), 0)
-  FROM gone g CROSS JOIN errors x ON x.task = g.task
-UNION ALL SELECT 'args', x.task, NULL, length(x.args) FROM gone g CROSS JOIN args x ON x.task = g.task
-UNION ALL SELECT 'results', x.task, NULL, length(x.result) FROM gone g CROSS JOIN results x ON x.task = g.task
-UNION ALL SELECT 'progress', x.task, NULL, 0 FROM gone g CROSS JOIN progress x ON x.task = g.task
-UNION ALL SELECT 'tags', x.task, x.tag, 0 FROM gone g CROSS JOIN tags x ON x.task = g.task
+  FROM gone d CROSS JOIN errors x ON x.task = d.task
+UNION ALL SELECT 'args', x.task, NULL, length(x.args) FROM gone d CROSS JOIN args x ON x.task = d.task
+UNION ALL SELECT 'results', x.task, NULL, length(x.result) FROM gone d CROSS JOIN results x ON x.task = d.task
+UNION ALL SELECT 'progress', x.task, NULL, 0 FROM gone d CROSS JOIN progress x ON x.task = d.task
+UNION ALL SELECT 'tags', x.task, x.tag, 0 FROM gone d CROSS JOIN tags x ON x.task = d.task
 UNION ALL SELECT 'deleted_tasks', task, NULL, 0 FROM gone;
 
 -- name: clear_events

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from quart_app.core.task import STATUSES
+from quart_app.core.task import STATUSES, TaskFilter
 from quart_app.store.base import Store
 from tests.store.kit import ERROR, Bells, Sql, T, claimed, crashed, in_status, pending
 from tests.store.soundness import everything
