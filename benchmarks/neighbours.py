@@ -47,14 +47,41 @@ class Case:
     retention: int = 0  # of the server that has the neighbour; the other one keeps everything
 
 
+class Caller:
+    """A client that opens a new connection now and then: a server closes one after a thousand requests."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._connection: Connection | None = None
+        self._sent = 0
+
+    async def send(self, request: bytes) -> tuple[int, bytes]:
+        if self._sent == 500:
+            self.close()
+        if self._connection is None:
+            self._connection, self._sent = await Connection.open(self._port), 0
+        self._sent += 1
+        return await self._connection.send(request)
+
+    async def expect(self, request: bytes, *wanted: int) -> bytes:
+        status, body = await self.send(request)
+        if status not in wanted:
+            raise RuntimeError(f"a client was answered {status}: {body[:200]!r}")
+        return body
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
 # --- the good ones
 
 
 async def listen(port: int, seconds: float) -> Heard:
     """Eight clients make tasks as fast as they are answered, a ninth looks at one."""
     heard = Heard()
-    first = await Connection.open(port)
-    _, made = await first.send(Connection.request("POST", "/tasks/same", BODY))
+    made = await Caller(port).expect(Connection.request("POST", "/tasks/same", BODY), 202)
     look = Connection.request("GET", f"/tasks/{json.loads(made)['task_id']}")
     ends = time.perf_counter() + seconds
     post = Connection.request("POST", "/tasks/same", BODY)
@@ -63,21 +90,18 @@ async def listen(port: int, seconds: float) -> Heard:
         raise RuntimeError("nobody was answered")
     heard.rate = len(heard.posts) / seconds
     await _ask(port, look, time.perf_counter() + seconds / 2, heard.gets, 0.002)
-    first.close()
     return heard
 
 
 async def _ask(port: int, request: bytes, ends: float, took: list[float], pause: float) -> None:
-    connection = await Connection.open(port)
+    caller = Caller(port)
     try:
         while (began := time.perf_counter()) < ends:
-            status, _ = await connection.send(request)
-            if status // 100 != 2:
-                raise RuntimeError(f"a good client was answered {status}")
+            await caller.expect(request, 200, 202)
             took.append((time.perf_counter() - began) * 1000)
             await asyncio.sleep(pause)
     finally:
-        connection.close()
+        caller.close()
 
 
 # --- the bad ones
@@ -101,41 +125,37 @@ async def _together(*loops: Callable[[], Awaitable[None]]) -> AsyncIterator[None
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _expect(connection: Connection, request: bytes, *wanted: int) -> bytes:
-    status, body = await connection.send(request)
-    if status not in wanted:
-        raise RuntimeError(f"a bad neighbour was answered {status}: {body[:200]!r}")
-    return body
-
-
 def wrong_keys(clients: int) -> Neighbour:
     @asynccontextmanager
     async def neighbour(server: Process, scale: Scale) -> AsyncIterator[None]:
         """Clients that use an Idempotency-Key again, with other args."""
-        connections = [await Connection.open(server.port) for _ in range(clients)]
+        callers = [Caller(server.port) for _ in range(clients)]
         first, other = (
             Connection.request("POST", "/tasks/same", json.dumps({"x": x}), "Idempotency-Key: used\r\n") for x in (1, 2)
         )
-        await _expect(connections[0], first, 202, 200)
-        async with _together(*(lambda one=one: _refused(one, other) for one in connections)):  # type: ignore[misc]
+        await callers[0].expect(first, 202, 200)
+
+        def asks(caller: Caller) -> Callable[[], Awaitable[None]]:
+            async def once() -> None:
+                await caller.expect(other, 422)
+
+            return once
+
+        async with _together(*map(asks, callers)):
             yield
 
     return neighbour
 
 
-async def _refused(connection: Connection, request: bytes) -> None:
-    await _expect(connection, request, 422)
-
-
 @asynccontextmanager
 async def many_lines(server: Process, scale: Scale) -> AsyncIterator[None]:
     """A task that logs 20,000 lines at once, and again when they are written."""
-    connection = await Connection.open(server.port)
+    caller = Caller(server.port)
     body = json.dumps({"lines": scale.of(20_000)})
     request = Connection.request("POST", "/tasks/lines-at-once", body, "Prefer: wait=60\r\n")
 
     async def once() -> None:
-        await _expect(connection, request, 200, 202)
+        await caller.expect(request, 200, 202)
 
     async with _together(once):
         yield
@@ -165,7 +185,7 @@ async def replays(server: Process, scale: Scale) -> AsyncIterator[None]:
 @asynccontextmanager
 async def deletions(server: Process, scale: Scale) -> AsyncIterator[None]:
     """A client that deletes tasks of 10,000 events each, one after the other."""
-    connection = await Connection.open(server.port)
+    caller = Caller(server.port)
     found = server.call("GET", "/tasks?kind=noop&status=completed&limit=100")["tasks"]
     left = iter([one["task_id"] for one in found])
 
@@ -174,7 +194,7 @@ async def deletions(server: Process, scale: Scale) -> AsyncIterator[None]:
         if task_id is None:
             await asyncio.sleep(1)
         else:
-            await _expect(connection, Connection.request("DELETE", f"/tasks/{task_id}"), 204)
+            await caller.expect(Connection.request("DELETE", f"/tasks/{task_id}"), 204)
 
     async with _together(once):
         yield
