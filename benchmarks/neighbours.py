@@ -8,22 +8,22 @@ import asyncio
 import contextlib
 import json
 import shutil
-import sqlite3
+import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.bigdata import build
-from benchmarks.harness import Figure, Process, Scale, median, percentile, serve
+from benchmarks.found_before import database_in, halves, heaps, plans
+from benchmarks.harness import Figure, Process, Scale, median, percentile, serve, table
 from benchmarks.load import Connection
 from benchmarks.slowdisk import SlowDisk, slow_disk
 
 CLIENTS = 8
+ROUNDS = 3
 SLOW_MS = 5
 TARGET = 3.0  # times
-AN_HOUR = 3_600_000
 BODY = '{"x":1}'
 
 Neighbour = Callable[[Process, Scale], AbstractAsyncContextManager[None]]
@@ -222,65 +222,6 @@ async def hang_ups(server: Process, scale: Scale) -> AsyncIterator[None]:
         yield
 
 
-# --- what is there before
-
-
-@contextmanager
-def _database(data: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(data / "tasks.db")) as database, database:
-        yield database
-
-
-def heaps(data: Path, scale: Scale) -> None:
-    """Ended tasks of long ago with 10,000 events each."""
-    build(data, 150)
-    with _database(data) as database:
-        database.execute("UPDATE tasks SET completed_at = completed_at - 9 * 86400000 WHERE completed_at IS NOT NULL")
-        database.execute(
-            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)"
-            " INSERT INTO events (task, at, name, status, cause, attempt, data)"
-            " SELECT t.seq, 1, 'progress', 'processing', 'claim', 1, '{\"done\":1,\"total\":null,\"message\":null}'"
-            " FROM tasks t, n WHERE t.status = 'completed'",
-            {"count": scale.of(10_000)},
-        )
-        database.execute("DELETE FROM tasks WHERE status = 'pending'")
-
-
-def plans(data: Path, scale: Scale) -> None:
-    """2,000 schedules of 16 KB, and expired uploads that one of them names."""
-    build(data, 10)
-    names = [f"{n:032x}" for n in range(10)]
-    with _database(data) as database:
-        for n in range(scale.of(2_000)):
-            args = json.dumps({"uploads": names, "text": ["y" * 20] * 600})
-            database.execute(
-                "INSERT INTO schedules (name, owner, source, kind, args, every_ms, timezone, overlap, catch_up, paused,"
-                " revision, created_at, next_at) VALUES (?, '', 'api', 'same', ?, 86400000, 'UTC', 'skip', 'skip', 0,"
-                " 1, 1, 99999999999999)",
-                (f"plan-{n}", args),
-            )
-        for name in names:
-            row = (name, f"file-{name}", "a.bin", "0" * 64)
-            database.execute("INSERT INTO uploads VALUES (?, '', ?, ?, 1, ?, 1, 1)", row)
-
-
-def halves(data: Path, scale: Scale) -> None:
-    """Completed tasks of one kind and failed ones of another: whoever asks for the completed ones of the other kind
-    makes the store walk far."""
-    build(data, scale.of(400_000))
-    with _database(data) as database:
-        database.execute("DELETE FROM tasks WHERE status = 'pending'")
-        database.execute("DROP TRIGGER tasks_legal")
-        database.execute("DROP TRIGGER tasks_changed")
-        database.execute("UPDATE tasks SET status = 'failed', cause = 'fail', kind = 'same' WHERE seq % 2")
-        database.execute("UPDATE tasks SET status = 'completed', cause = 'complete' WHERE seq % 2 = 0")
-        database.execute("DELETE FROM counters")
-        database.execute(
-            "INSERT INTO counters SELECT queue, kind, status, ready, count(*) FROM tasks"
-            " GROUP BY queue, kind, status, ready"
-        )
-
-
 CASES = (
     Case("one client with wrong keys", wrong_keys(1)),
     Case("four clients with wrong keys", wrong_keys(4)),
@@ -301,6 +242,7 @@ def run(scale: Scale) -> list[Figure]:
         case.prepare(data, scale)
         for where, disk in (("", None), (f", fsync +{SLOW_MS} ms", slow)):
             found += _measure(case, scale, data, disk, where)
+            print(table(found[-4:]), file=sys.stderr, flush=True)
         if data.exists():
             shutil.rmtree(data)
     return found
@@ -308,7 +250,7 @@ def run(scale: Scale) -> list[Figure]:
 
 def _measure(case: Case, scale: Scale, data: Path, disk: SlowDisk | None, where: str) -> list[Figure]:
     rounds: list[tuple[Heard, Heard]] = []
-    for _ in range(1 if scale.smoke else 3):
+    for _ in range(ROUNDS if not scale.smoke else 1):
         alone = _listen(case, scale, data, disk, beside=False)
         rounds.append((alone, _listen(case, scale, data, disk, beside=True)))
     figures = []
@@ -331,7 +273,7 @@ def _listen(case: Case, scale: Scale, data: Path, disk: SlowDisk | None, beside:
     if data.exists():
         shutil.copytree(data, own)
     if not beside and case.neighbour is upkeep and not case.retention:
-        with _database(own) as database:
+        with database_in(own) as database:
             database.execute("DELETE FROM uploads")
     environment = {
         "QUART_APP_DATA_DIR": str(own),

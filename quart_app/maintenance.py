@@ -13,7 +13,8 @@ from quart_app.core.statistics import KindFigures
 from quart_app.core.task import STATUSES, Count
 from quart_app.files import Files
 from quart_app.services.pruner import PAUSE, Pruner
-from quart_app.store.base import StatisticsStore, Store
+from quart_app.store.base import Store
+from quart_app.store.base_reports import StatisticsStore
 
 LEFT_BEHIND: Final = 3_600_000  # ms: nobody writes a file for longer without touching it
 WINDOW: Final = 3_600_000  # ms that the statistics look back

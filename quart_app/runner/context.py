@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MAX_STEP_NAME: Final = 200
 MAX_MESSAGE: Final = 4096
 PROGRESS_INTERVAL: Final = 0.2  # seconds between two commits of one task's progress
-MAX_WRITES: Final = 256  # of one run on their way to the store; more of them wait here, not in the queue of all
+MAX_WRITES: Final = 64  # of one run on their way to the store; more of them wait here, not in the queue of all
 MAX_EVENTS: Final = 100_000  # of one task
 FULL: Final = "the history of this task is full: further log lines and progress are not kept in it"
 
@@ -192,7 +192,11 @@ class TaskContext:
 
     async def progress(self, done: float | None = None, total: float | None = None, message: str | None = None) -> None:
         """Say how far the task is. Written at most five times a second; the last word is always written."""
-        self._progress = (_number(done), _number(total), codec.clean(message, 1000) if message is not None else None)
+        self._progress = (
+            codec.number(done),
+            codec.number(total),
+            codec.clean(message, 1000) if message is not None else None,
+        )
         wait = self._progress_at + PROGRESS_INTERVAL - self._clock.monotonic()
         if wait <= 0:
             await self._write_progress()
@@ -343,12 +347,3 @@ class BlockingTaskContext:
         except CancelledError:
             # ClaimLost counts as a cancel on the loop; here it must not be an `Exception` that a handler swallows.
             raise ClaimLost from None
-
-
-def _number(value: float | None) -> float | None:
-    if value is None:
-        return None
-    number = float(value)
-    if not abs(number) < 1e300:
-        raise ValueError("progress takes finite numbers")
-    return int(number) if number.is_integer() and abs(number) < 2**53 else number

@@ -8,13 +8,12 @@ written and a later try may succeed. A caller that is cancelled while it waits n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from quart_app.core.budget import Budget
 from quart_app.core.keys import Key
 from quart_app.core.limits import Hold, LimitedCall, Moment
 from quart_app.core.schedule import Schedule
-from quart_app.core.statistics import KindFigures
 from quart_app.core.task import (
     Claimed,
     Count,
@@ -287,34 +286,6 @@ class ScheduleStore(Protocol):
 
     async def find_schedules(self, owner: str | None, after: str, limit: int) -> list[Schedule]:
         """Those with names above `after`, by name. `owner` None: everybody's."""
-        ...
-
-
-class StatisticsStore(Protocol):
-    """Figures of the tasks by kind."""
-
-    async def kind_figures(self, since: int, limit: int) -> list[KindFigures]:
-        """Of the tasks that ended since then, at most the `limit` newest of each status."""
-        ...
-
-    async def put_statistics(self, document: str, now: int) -> None: ...
-
-    async def statistics(self) -> str | None:
-        """What was put last."""
-        ...
-
-
-class ReportStore(Protocol):
-    """What tasks may read beyond their own row."""
-
-    async def query(self, name: str, params: Mapping[str, object], owner: str | None) -> list[dict[str, Any]]:
-        """The rows of a read-only statement that is open to tasks, those of `owner` alone (None: everybody's).
-        Raises LookupError for another name, TypeError for other parameters than it takes, StoreUnavailable, also
-        when it takes longer than a second."""
-        ...
-
-    async def gone(self, task_ids: Sequence[str]) -> list[str]:
-        """Those of which there is no task."""
         ...
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -27,23 +26,14 @@ from quart_app.core.task import (
     TaskFilter,
 )
 from quart_app.store.base import CancelAnswer, Listener
-from quart_app.store.bounded import Bite, within
+from quart_app.store.bounded import within
 from quart_app.store.calls import INLINE, announce, enqueue_calls, put_error, put_event
+from quart_app.store.deleted import clear_deleted
+from quart_app.store.gets import Gets
 from quart_app.store.listing import listing
 from quart_app.store.sqlite import Database
 from quart_app.store.transaction import Answer, Call
 
-MAX_GETS: Final = 200
-CLEAR: Final = {  # in the order of left_rows
-    "events": "clear_events",
-    "steps": "clear_steps",
-    "errors": "clear_errors",
-    "args": "clear_args",
-    "results": "clear_results",
-    "progress": "clear_progress",
-    "tags": "clear_tags",
-    "deleted_tasks": "clear_deleted_tasks",
-}
 _DOCUMENTS: Final = [Task.__struct_fields__.index(name) for name in ("args", "result")]
 
 
@@ -51,8 +41,7 @@ class SqlStore:
     def __init__(self, database: Database, worker: str, listener: Listener) -> None:
         self._db = database
         self._listener = listener
-        self._gets: list[tuple[str, asyncio.Future[Task | None]]] = []
-        self._getter: asyncio.Task[None] | None = None
+        self._gets = Gets(database)
         self.worker = worker
 
     # --- creating
@@ -116,7 +105,8 @@ class SqlStore:
 
     async def steps(self, task_id: str, budget: Budget | None = None) -> list[StepRecord]:
         text, params = self._db.text("steps"), {"id": task_id}
-        rows = await (self._db.read(text, params) if budget is None else self._db.scan(text, params, within(budget, 1)))
+        takes = within(budget, 1)
+        rows = await (self._db.read(text, params, large=True) if takes is None else self._db.scan(text, params, takes))
         return [StepRecord(*row) for row in rows]
 
     async def step_names(self, task_id: str, after: str, limit: int, most: int) -> list[StepName]:
@@ -254,8 +244,7 @@ class SqlStore:
                 self._listener.task_changed(task_id)
 
         params = {"now": now, "limit": limit}
-        calls = [Call("expire_errors", params=params), Call("expire", params=params)]
-        _, rows = await self._db.write(calls, after=after)
+        _, rows = await self._db.write([Call(name, params=params) for name in ("expire_errors", "expire")], after=after)
         return [kind for _, kind in rows]
 
     async def next_due(self) -> int | None:
@@ -294,48 +283,15 @@ class SqlStore:
         return sum(map(len, await self._db.write(calls)))
 
     async def clear_deleted(self, rows: int, size: int) -> int:
-        left = Bite(rows, size)
-        found = list(await self._db.scan(self._db.text("left_rows"), {"limit": rows}, left.takes))
-        keys: dict[str, list[tuple[object, object]]] = {}
-        for table, key, rest, _ in found:
-            keys.setdefault(table, []).append((key, rest))
-        if keys:
-            named = {table: msgspec.json.encode(of_table).decode() for table, of_table in keys.items()}
-            await self._db.write([Call(CLEAR[table], params={"keys": text}) for table, text in named.items()])
-        return len(found)
+        return await clear_deleted(self._db, rows, size)
 
     async def prune_counters(self, limit: int) -> int:
-        (rows,) = await self._db.write([Call("prune_counters", params={"limit": limit})])
-        return len(rows)
+        return len((await self._db.write([Call("prune_counters", params={"limit": limit})]))[0])
 
     # --- reading
 
     async def get(self, task_id: str) -> Task | None:
-        """Reads that arrive while one is under way go together in the next."""
-        future: asyncio.Future[Task | None] = asyncio.get_running_loop().create_future()
-        self._gets.append((task_id, future))
-        if self._getter is None:
-            self._getter = asyncio.create_task(self._get_all(), name="store-getter")
-        return await future
-
-    async def _get_all(self) -> None:
-        try:
-            while self._gets:
-                wanted, self._gets = self._gets[:MAX_GETS], self._gets[MAX_GETS:]
-                try:
-                    ids = msgspec.json.encode([task_id for task_id, _ in wanted]).decode()
-                    rows = await self._db.read(self._db.text("get"), {"ids": ids})
-                except Exception as error:
-                    for _, future in wanted:
-                        if not future.done():
-                            future.set_exception(error)
-                    continue
-                found = {row[1]: Task(*row) for row in rows}
-                for task_id, future in wanted:
-                    if not future.done():
-                        future.set_result(found.get(task_id))
-        finally:
-            self._getter = None
+        return await self._gets.get(task_id)
 
     async def find(self, wanted: TaskFilter, budget: Budget | None = None) -> list[Task]:
         rows = await self._db.scan(*listing(wanted, self._db.text), within(budget, *_DOCUMENTS))

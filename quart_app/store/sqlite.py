@@ -9,10 +9,8 @@ checkpoint at the same moment (sqlite.org/wal.html, "the WAL-reset bug").
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import sqlite3
-import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +20,8 @@ import aiosqlite
 
 from quart_app.core.errors import ReadTooLong, StoreBroken, StoreClosed, StoreUnavailable
 from quart_app.store import integrity, statements
-from quart_app.store.bounded import Bounded, ReaderConnection
+from quart_app.store.bounded import ReaderConnection
+from quart_app.store.scanner import Scanner
 from quart_app.store.transaction import (
     TRANSACTION,
     Answer,
@@ -62,7 +61,7 @@ class Database:
         self._check: asyncio.Task[None] | None = None
         self._checker: aiosqlite.Connection | None = None
         self._readers: list[aiosqlite.Connection] = []
-        self._scanners: list[_Scanner] = []
+        self._scanners: list[Scanner] = []
         self.on_commit: Callable[[], None] = lambda: None
         self.commits = 0
         self.rows = 0
@@ -103,7 +102,7 @@ class Database:
         self._point_reader = await self._open_reader()
         self._document_reader = await self._open_reader()
         for _ in range(SCANNERS):
-            self._scanners.append(_Scanner(await self._open_reader()))
+            self._scanners.append(Scanner(await self._open_reader()))
         for scanner in self._scanners:
             await scanner.start()
         self._task = asyncio.create_task(self._run(), name="store-writer")
@@ -285,7 +284,7 @@ class Database:
         ends at the first row that `takes` refuses, and reads none after it. Raises ReadTooLong, StoreUnavailable."""
         scanner = min(self._scanners, key=lambda one: one.load)
         try:
-            return await scanner.run(text, params, takes)
+            return await scanner.run(text, params, takes, MAX_READ_SECONDS)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
                 raise ReadTooLong(f"the read took longer than {MAX_READ_SECONDS:g} s and was interrupted") from error
@@ -313,44 +312,6 @@ class Database:
 
     def text(self, statement: str) -> str:
         return self._statements[statement].text
-
-
-class _Scanner:
-    """A reader that runs one statement at a time and gives up on it after MAX_READ_SECONDS."""
-
-    def __init__(self, connection: aiosqlite.Connection) -> None:
-        self._connection = connection
-        self._lock = asyncio.Lock()
-        self._ends = 0.0
-        self.load = 0
-
-    async def start(self) -> None:
-        await self._connection.set_progress_handler(lambda: time.monotonic() > self._ends, 20_000)
-
-    async def run(self, text: str, params: Params, takes: Callable[[Any], bool] | None) -> Iterable[Any]:
-        self.load += 1
-        try:
-            async with self._lock:
-                self._ends = time.monotonic() + MAX_READ_SECONDS
-                asked: Any = params if takes is None else Bounded(params, takes)
-                return await self._to_its_end(asyncio.ensure_future(self._connection.execute_fetchall(text, asked)))
-        finally:
-            self.load -= 1
-
-    async def _to_its_end(self, statement: asyncio.Future[Iterable[Any]]) -> Iterable[Any]:
-        """The statement of a caller who goes away is ended, and the lock kept until it has: it would go on in its
-        thread, and its time limit would be that of whoever comes next."""
-        try:
-            await asyncio.wait([statement])
-        except asyncio.CancelledError:
-            self._ends = 0.0  # also when its thread has not begun with it, where an interrupt would come too early
-            await self._connection.interrupt()
-            while not statement.done():
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.wait([statement])
-            statement.exception()  # nobody asks for it any more
-            raise
-        return statement.result()
 
 
 def _size(path: Path) -> int:
