@@ -23,7 +23,9 @@ class _Connection(Protocol):
 class Scanner:
     """A reader that runs one statement at a time and gives up on it when its time is over."""
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: _Connection, seconds: Callable[[], float]) -> None:
+        """`seconds`: for how long a statement may run, asked when it begins."""
+        self._seconds = seconds
         self._connection = connection
         self._lock = asyncio.Lock()
         self._ends = 0.0
@@ -32,13 +34,11 @@ class Scanner:
     async def start(self) -> None:
         await self._connection.set_progress_handler(lambda: time.monotonic() > self._ends, 20_000)
 
-    async def run(
-        self, text: str, params: Params, takes: Callable[[Any], bool] | None, seconds: float
-    ) -> Iterable[Any]:
+    async def run(self, text: str, params: Params, takes: Callable[[Any], bool] | None) -> Iterable[Any]:
         self.load += 1
         try:
             async with self._lock:
-                self._ends = time.monotonic() + seconds
+                self._ends = time.monotonic() + self._seconds()
                 asked: Any = params if takes is None else Bounded(params, takes)
                 return await self._to_its_end(asyncio.create_task(self._connection.execute_fetchall(text, asked)))
         finally:

@@ -102,7 +102,7 @@ class Database:
         self._point_reader = await self._open_reader()
         self._document_reader = await self._open_reader()
         for _ in range(SCANNERS):
-            self._scanners.append(Scanner(await self._open_reader()))
+            self._scanners.append(Scanner(await self._open_reader(), lambda: MAX_READ_SECONDS))
         for scanner in self._scanners:
             await scanner.start()
         self._task = asyncio.create_task(self._run(), name="store-writer")
@@ -284,7 +284,7 @@ class Database:
         ends at the first row that `takes` refuses, and reads none after it. Raises ReadTooLong, StoreUnavailable."""
         scanner = min(self._scanners, key=lambda one: one.load)
         try:
-            return await scanner.run(text, params, takes, MAX_READ_SECONDS)
+            return await scanner.run(text, params, takes)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
                 raise ReadTooLong(f"the read took longer than {MAX_READ_SECONDS:g} s and was interrupted") from error
