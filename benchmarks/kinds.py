@@ -6,7 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from quart_app import TaskContext, task
+from quart_app import Retry, TaskContext, task
 
 
 @task("noop")
@@ -44,6 +44,19 @@ async def chatter(ctx: TaskContext, lines: int) -> None:
 async def count(ctx: TaskContext, n: int, pause: float) -> None:
     for number in range(n):
         await ctx.step(f"step {number}", asyncio.sleep, pause)
+
+
+@task("lines-at-once")
+async def lines_at_once(ctx: TaskContext, lines: int) -> None:
+    await asyncio.gather(*(ctx.log("line", n=n) for n in range(lines)))
+
+
+@task("replay", max_attempts=1_000_000)
+async def replay(ctx: TaskContext, steps: int, size: int, gate: str) -> None:
+    """Record outputs, and ask for them again and again once a file is there."""
+    for number in range(steps):
+        await ctx.step(f"step {number}", lambda: "x" * size)
+    raise Retry(after=0.0 if Path(gate).exists() else 0.2)  # noqa: ASYNC240 - a stat of a local file
 
 
 @task("watch-loop")

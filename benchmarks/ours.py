@@ -20,9 +20,7 @@ class OneCommitDatabase(Database):
     """Each turn takes one write: what the engine would be without group commit."""
 
     def _take(self) -> list[Write]:
-        write = self._waiting.popleft()
-        self._waiting_rows -= len(write.calls)
-        return [write]
+        return self._waiting.take(1)
 
 
 async def main(folder: str, mode: str, tasks: int, at_once: int) -> float:

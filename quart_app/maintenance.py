@@ -13,7 +13,8 @@ from quart_app.core.statistics import KindFigures
 from quart_app.core.task import STATUSES, Count
 from quart_app.files import Files
 from quart_app.services.pruner import PAUSE, Pruner
-from quart_app.store.base import StatisticsStore, Store
+from quart_app.store.base import Store
+from quart_app.store.base_reports import StatisticsStore
 
 LEFT_BEHIND: Final = 3_600_000  # ms: nobody writes a file for longer without touching it
 WINDOW: Final = 3_600_000  # ms that the statistics look back
@@ -43,10 +44,11 @@ class Maintenance:
         """Delete, in small bites, all that retention no longer keeps: ended tasks, idempotency keys, fires. How many
         rows went."""
         total = 0
-        while pruned := await self._pruner.bite(self._clock.now()):
-            total += pruned
+        while True:
+            total += (pruned := await self._pruner.bite(self._clock.now()))
+            if not await self._pruner.clear() and not pruned:
+                return total
             await self._clock.sleep(PAUSE)
-        return total
 
     async def sweep_files(self) -> list[str]:
         """Delete the temporary files under the data folder that a kill left behind; their paths in that folder."""

@@ -31,7 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "loopwatch": {"core"},
     "keys": {"core", "store.base"},
     "schedules": {"core", "store.base", "runner.registry", "service"},
-    "maintenance": {"core", "store.base", "services", "files"},
+    "maintenance": {"core", "store.base", "store.base_reports", "services", "files"},
     "clients": {"core", "store.base", "store.base_limits"},
     "uploads": {"core", "store.base_uploads", "files", "runner.upload"},
     "outbound": {"core", "runner.threads"},
@@ -39,7 +39,7 @@ ROOMS: dict[str, set[str]] = {
     "runner": {"core", "store.base", "store.base_limits"},
     "runner.child": {"core", "runner", "files"},  # there is no runtime in a child that could fill this door
     "service": {"core", "store.base", "runner.registry", "runner.dispatcher", "runner.insist"},
-    "services": {"core", "store.base", "runner", "service", "files"},
+    "services": {"core", "store.base", "store.base_reports", "runner", "service", "files"},
     # What a user's own module may import: the package's own names, and the errors and types of core.
     "tasks": {"core", "runner.__init__"},
     "metrics": {"core"},

@@ -17,10 +17,11 @@ from benchmarks.__main__ import SHOWN, _read, summary
 
 
 @pytest.mark.parametrize(
-    "part", ["engine", "batch", "http", "slow-disk", "idle", "flat", "memory", "restart", "streams", "chat"]
+    "part",
+    ["engine", "batch", "http", "slow-disk", "idle", "flat", "memory", "restart", "streams", "chat", "neighbours"],
 )
 def test_a_smoke_run_of_a_part_prints_its_table_and_keeps_nothing(part: str) -> None:
-    if part == "slow-disk" and not any(map(shutil.which, ("gcc", "cc", "strace"))):
+    if part in ("slow-disk", "neighbours") and not any(map(shutil.which, ("gcc", "cc", "strace"))):
         pytest.skip("this part needs gcc or strace")
     results = ROOT / "benchmarks" / "results.md"
     before = results.read_text() if results.exists() else None

@@ -14,7 +14,7 @@ class Budget:
 
     def takes(self, *texts: str | None) -> bool:
         """Whether these still fit; then they are counted."""
-        size = sum(_size(text) for text in texts if text is not None)
+        size = sum(size_of(text) for text in texts if text is not None)
         if size > self._left and not self._untouched:
             self.spent = True
             return False
@@ -23,5 +23,6 @@ class Budget:
         return True
 
 
-def _size(text: str) -> int:
+def size_of(text: str) -> int:
+    """Bytes of UTF-8."""
     return len(text) if text.isascii() else len(text.encode())

@@ -82,6 +82,16 @@ def scalar(value: Any, limit: int) -> str | int | float | bool | None:
         return f"<a {type(value).__name__} that cannot be shown>"
 
 
+def number(value: float | None) -> float | None:
+    """As JSON has it, whole ones as such. Raises ValueError for what is not finite."""
+    if value is None:
+        return None
+    number = float(value)
+    if not abs(number) < 1e300:
+        raise ValueError("progress takes finite numbers")
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
 def loads(text: str) -> Any:
     """Read back what `encode` or a checked client wrote."""
     return msgspec.json.decode(text)

@@ -36,6 +36,10 @@ class StoreUnavailable(QuartAppError):
     """The store cannot write (or read) now: nothing of the call took effect. Worth trying again."""
 
 
+class ReadTooLong(StoreUnavailable):
+    """A statement that walks many rows took longer than it may. The same one is not worth trying again at once."""
+
+
 class InvalidInput(QuartAppError):
     """What a client sent cannot be read at all (400). `pointer` is a JSON Pointer where there is one."""
 

@@ -204,6 +204,14 @@ class StepRecord(msgspec.Struct, frozen=True):
     at: int
 
 
+class StepName(msgspec.Struct, frozen=True):
+    """A recorded step without its output, unless that is small. `size` in bytes."""
+
+    name: str
+    size: int
+    output: str | None
+
+
 class ErrorRecord(msgspec.Struct, frozen=True):
     fence: int
     attempt: int

@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -15,8 +14,9 @@ from quart_app.core import codec
 from quart_app.core.errors import ClaimLost, StoreClosed
 from quart_app.core.task import Claimed
 from quart_app.runner.insist import insist
-from quart_app.runner.limits import BlockingLimit, OutboundLimits, Permit
+from quart_app.runner.limits import OutboundLimits, Permit
 from quart_app.runner.registry import EnqueueDoor, Handle
+from quart_app.runner.steps import RecordedSteps, encode_bounded
 from quart_app.runner.threads import in_thread
 from quart_app.settings import Settings
 from quart_app.store.base import Store
@@ -33,10 +33,9 @@ if TYPE_CHECKING:
 MAX_STEP_NAME: Final = 200
 MAX_MESSAGE: Final = 4096
 PROGRESS_INTERVAL: Final = 0.2  # seconds between two commits of one task's progress
-
-
-class ResultTooLarge(Exception):
-    """A result or a step's output is over QUART_APP_MAX_RESULT; write a file and return its name instead."""
+MAX_WRITES: Final = 64  # of one run on their way to the store; more of them wait here, not in the queue of all
+MAX_EVENTS: Final = 100_000  # of one task
+FULL: Final = "the history of this task is full: further log lines and progress are not kept in it"
 
 
 class Doors(Protocol):
@@ -71,7 +70,10 @@ class TaskContext:
         self._store = store
         self._clock = clock
         self._doors = doors
-        self._recorded: dict[str, str] = {}
+        self._steps = RecordedSteps(task, store, clock, doors.settings.max_result)
+        self._writes = asyncio.Semaphore(MAX_WRITES)
+        self._events: int | None = None if task.fence > 1 else 0
+        self._full = False
         self._used: set[str] = set()
         self._progress: tuple[float | None, float | None, str | None] | None = None
         self._progress_at = -PROGRESS_INTERVAL
@@ -151,8 +153,8 @@ class TaskContext:
         the middle of `fn` runs it again. Raises ValueError when the name is used twice in one attempt.
         """
         self._use(name)
-        if name in self._recorded:
-            return codec.loads(self._recorded[name])
+        if name in self._steps:
+            return codec.loads(await self._steps.output(name))
         if inspect.iscoroutinefunction(fn):
             value = await fn(*args, **kwargs)
         else:
@@ -171,18 +173,20 @@ class TaskContext:
 
     async def _record(self, name: str, value: Any) -> Any:
         output = encode_bounded(value, self._doors.settings.max_result)
-        landed = await insist(
-            lambda: self._store.record_step(
-                self._task.id,
-                self._task.fence,
-                name,
-                output,
-                len(self._used),
-                self._clock.now(),
-                self._clear_crashes,
-            ),
-            self._clock,
-        )
+        self._steps.add(name, output)
+        async with self._writes:
+            landed = await insist(
+                lambda: self._store.record_step(
+                    self._task.id,
+                    self._task.fence,
+                    name,
+                    output,
+                    len(self._used),
+                    self._clock.now(),
+                    self._clear_crashes,
+                ),
+                self._clock,
+            )
         if not landed:
             raise ClaimLost
         if self._clear_crashes:
@@ -194,7 +198,11 @@ class TaskContext:
 
     async def progress(self, done: float | None = None, total: float | None = None, message: str | None = None) -> None:
         """Say how far the task is. Written at most five times a second; the last word is always written."""
-        self._progress = (_number(done), _number(total), codec.clean(message, 1000) if message is not None else None)
+        self._progress = (
+            codec.number(done),
+            codec.number(total),
+            codec.clean(message, 1000) if message is not None else None,
+        )
         wait = self._progress_at + PROGRESS_INTERVAL - self._clock.monotonic()
         if wait <= 0:
             await self._write_progress()
@@ -214,24 +222,46 @@ class TaskContext:
         (done, total, message), self._progress = self._progress, None
         self._progress_at = self._clock.monotonic()
         write = self._store.progress
-        landed = await insist(
-            lambda: write(self._task.id, self._task.fence, done, total, message, self._clock.now()), self._clock
-        )
+        async with self._writes:
+            event = await self._counts()
+            landed = await insist(
+                lambda: write(self._task.id, self._task.fence, done, total, message, self._clock.now(), event),
+                self._clock,
+            )
         if not landed:
             raise ClaimLost
 
     async def log(self, message: str, /, **fields: Any) -> None:
-        """Add a line to the task's history (and the server's log)."""
-        data = encode_bounded(
-            {"message": codec.clean(str(message), MAX_MESSAGE), **({"fields": fields} if fields else {})}, 16_384
-        )
-        logger = logging.getLogger(f"quart_app.task.{self.kind}")
-        logger.info("%s", message, extra={"task_id": self.task_id, "fields": fields})
+        """Add a line to the task's history (and the server's log). A task whose history is full (100,000 events) gets
+        it into the server's log alone."""
+        async with self._writes:  # before the work: a thousand lines at once must not stop the loop
+            data = encode_bounded(
+                {"message": codec.clean(str(message), MAX_MESSAGE), **({"fields": fields} if fields else {})}, 16_384
+            )
+            logger = logging.getLogger(f"quart_app.task.{self.kind}")
+            logger.info("%s", message, extra={"task_id": self.task_id, "fields": fields})
+            if await self._counts():
+                await self._write_log(data)
+
+    async def _write_log(self, data: str) -> None:
         landed = await insist(
             lambda: self._store.log(self._task.id, self._task.fence, data, self._clock.now()), self._clock
         )
         if not landed:
             raise ClaimLost
+
+    async def _counts(self) -> bool:
+        """Whether one more event of this task may be kept; the last one of a run says that no more are."""
+        if self._events is None:
+            found = await insist(lambda: self._store.count_events(self._task.id), self._clock)
+            self._events = max(self._events or 0, found)  # others may have asked, and counted, meanwhile
+        self._events += 1
+        if self._events < MAX_EVENTS:
+            return True
+        if not self._full:
+            self._full = True
+            await self._write_log(codec.encode({"message": FULL}))
+        return False
 
     async def enqueue(self, kind: str, args: Mapping[str, Any] | None = None, **options: Any) -> Handle:
         """Make another task, of the same owner. Not recorded: use it inside a step, or with an `idempotency_key`,
@@ -258,8 +288,7 @@ class TaskContext:
     # --- the runner's side
 
     async def load_steps(self) -> None:
-        steps = await insist(lambda: self._store.steps(self._task.id), self._clock)
-        self._recorded = {step.name: step.output for step in steps}
+        await self._steps.load()
 
     async def flush(self) -> None:
         """Write the last progress before the run's end is recorded."""
@@ -267,78 +296,3 @@ class TaskContext:
             self._progress_timer.cancel()
         if self._progress is not None:
             await self._write_progress()
-
-
-class BlockingTaskContext:
-    """The context of a `def` handler: the same names, each call blocks its thread."""
-
-    def __init__(self, context: TaskContext, loop: asyncio.AbstractEventLoop) -> None:
-        self._context = context
-        self._loop = loop
-
-    def __getattr__(self, name: str) -> Any:
-        if name in (
-            "task_id",
-            "kind",
-            "args",
-            "attempt",
-            "max_attempts",
-            "owner",
-            "settings",
-            "files",
-            "logger",
-            "cancelled",
-        ):
-            return getattr(self._context, name)
-        raise AttributeError(name)
-
-    def step(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        context = self._context
-        context._use(name)
-        if name in context._recorded:
-            return codec.loads(context._recorded[name])
-        value = self._wait(fn(*args, **kwargs)) if inspect.iscoroutinefunction(fn) else fn(*args, **kwargs)
-        return self._wait(context._record(name, value))
-
-    def progress(self, done: float | None = None, total: float | None = None, message: str | None = None) -> None:
-        self._wait(self._context.progress(done, total, message))
-
-    def log(self, message: str, /, **fields: Any) -> None:
-        self._wait(self._context.log(message, **fields))
-
-    def upload(self, upload_id: str) -> Upload:
-        return self._wait(self._context.upload(upload_id))  # type: ignore[no-any-return]
-
-    def enqueue(self, kind: str, args: Mapping[str, Any] | None = None, **options: Any) -> Handle:
-        return self._wait(self._context.enqueue(kind, args, **options))  # type: ignore[no-any-return]
-
-    def query(self, name: str, /, **params: object) -> list[dict[str, Any]]:
-        return self._wait(self._context.query(name, **params))  # type: ignore[no-any-return]
-
-    def limit(self, name: str, max_calls: int, window: float, wait: bool = True) -> BlockingLimit:
-        return BlockingLimit(self._context, self._loop, name, max_calls, window, wait)
-
-    def _wait(self, coroutine: Any) -> Any:
-        future: Future[Any] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        try:
-            return future.result()
-        except CancelledError:
-            # ClaimLost counts as a cancel on the loop; here it must not be an `Exception` that a handler swallows.
-            raise ClaimLost from None
-
-
-def _number(value: float | None) -> float | None:
-    if value is None:
-        return None
-    number = float(value)
-    if not abs(number) < 1e300:
-        raise ValueError("progress takes finite numbers")
-    return int(number) if number.is_integer() and abs(number) < 2**53 else number
-
-
-def encode_bounded(value: Any, limit: int) -> str:
-    """JSON text of at most `limit` bytes. Raises codec.NotJson or ResultTooLarge."""
-    text = codec.encode(value)
-    if len(text) > limit or (len(text) * 4 > limit and len(text.encode()) > limit):
-        raise ResultTooLarge(f"{len(text)} characters of JSON, over the limit of {limit} bytes")
-    return text

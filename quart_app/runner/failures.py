@@ -10,9 +10,9 @@ from quart_app.core.errors import NonRetryable, Retry
 from quart_app.core.lifecycle import Raised
 from quart_app.core.retry import is_retryable
 from quart_app.core.task import TaskError
-from quart_app.runner.context import ResultTooLarge
 from quart_app.runner.processes import ChildDied, ChildError
 from quart_app.runner.registry import TaskKind
+from quart_app.runner.steps import ResultTooLarge
 
 MAX_ERROR: Final = 4096
 MAX_TRACEBACK: Final = 16_384

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import Final, TypeVar
 
 from quart_app.clock import Clock
-from quart_app.core.errors import StoreClosed, StoreUnavailable
+from quart_app.core.errors import ReadTooLong, StoreClosed, StoreUnavailable
 
 T = TypeVar("T")
 
@@ -16,12 +16,12 @@ WITHIN_RUN: Final = ContextVar("within_run", default=False)
 
 
 async def insist(call: Callable[[], Awaitable[T]], clock: Clock) -> T:
-    """Repeat a call until the store answers it. Raises StoreClosed."""
+    """Repeat a call until the store answers it. Raises StoreClosed, ReadTooLong."""
     pause = 0.05
     while True:
         try:
             return await call()
-        except StoreClosed:
+        except (StoreClosed, ReadTooLong):
             raise
         except StoreUnavailable:
             await clock.sleep(pause)

@@ -19,11 +19,13 @@ from quart_app.core.lifecycle import Cancelled, Outcome, Raised, Stopped, Succee
 from quart_app.core.retry import Backoff
 from quart_app.core.task import Claimed, Ended, TaskError, nobody
 from quart_app.runner import failures
-from quart_app.runner.context import BlockingTaskContext, Doors, TaskContext, encode_bounded
+from quart_app.runner.blocking import BlockingTaskContext
+from quart_app.runner.context import Doors, TaskContext
 from quart_app.runner.insist import WITHIN_RUN, insist
 from quart_app.runner.lingering import Lingering
 from quart_app.runner.processes import Processes
 from quart_app.runner.registry import Registry, TaskKind
+from quart_app.runner.steps import encode_bounded
 from quart_app.runner.threads import in_thread
 from quart_app.store.base import EndAnswer, Store
 

@@ -9,6 +9,8 @@ from quart_app.core.task import TERMINAL
 from quart_app.store.base import Store
 
 CHUNK: Final = 500
+ROWS: Final = 1_000  # of deleted tasks that go in one bite
+SIZE: Final = 1_048_576  # characters of them
 PAUSE: Final = 0.05  # seconds between two bites
 
 
@@ -22,10 +24,15 @@ class Pruner:
 
     async def run_once(self, now: int) -> float | None:
         """Seconds to the next bite, None when nothing is left to prune."""
-        pruned = await self.bite(now)
+        pruned = await self.bite(now) + await self.clear()
         # Those of a queue in use come and go all the time: only a whole bite says that there is more.
         more = await self._store.prune_counters(CHUNK) == CHUNK
         return PAUSE if pruned or more else None
+
+    async def clear(self) -> int:
+        """How many rows of deleted tasks went; 0 when nothing is left. A task may have any number of them, and an
+        output or a result of a megabyte: a bite of tasks would be no bite."""
+        return await self._store.clear_deleted(ROWS, SIZE)
 
     async def bite(self, now: int) -> int:
         """How many rows went; 0 when nothing is left to prune."""

@@ -62,18 +62,16 @@ class Rescuer:
             log.info("recovering %d task%s whose process died", len(orphans), "s" * (len(orphans) > 1))
             decided = [(orphan, after_crash(orphan, now, self._max_crashes)) for orphan in orphans]
             self._guilty |= {orphan.worker for orphan, decision in decided if isinstance(decision, Fail)}
-            await asyncio.gather(*(self._recover(orphan, decision, now) for orphan, decision in decided))
+            await asyncio.gather(*(self._recover(*one, now, one[0].worker not in self._guilty) for one in decided))
         return len(orphans)
 
-    async def _recover(self, orphan: Orphan, decision: Resume | Cancel | Fail, now: int) -> None:
+    async def _recover(self, orphan: Orphan, decision: Resume | Cancel | Fail, now: int, grouped: bool) -> None:
+        """`grouped`: those that ran beside it may have caused the crash."""
         answer: EndAnswer | bool
         match decision:
             case Resume(run_at):
-                grouped = orphan.worker not in self._guilty
-                outcome, answer = (
-                    "crash",
-                    await self._store.crash(orphan.id, orphan.fence, run_at, now, self._died_at, grouped),
-                )
+                outcome = "crash"
+                answer = await self._store.crash(orphan.id, orphan.fence, run_at, now, self._died_at, grouped)
             case Cancel():
                 outcome, answer = "cancelled", await self._store.end_cancelled(orphan.id, orphan.fence, now)
             case Fail(error):
@@ -89,7 +87,7 @@ class Rescuer:
         for key in unattended & self._unattended:
             log.error("a task is processing and nobody runs it; it is given back", extra={"task_id": key[0]})
             try:
-                await self._recover(running[key], after_crash(running[key], now, self._max_crashes), now)
+                await self._recover(running[key], after_crash(running[key], now, self._max_crashes), now, grouped=False)
             except StoreUnavailable:
                 raise
             except Exception:

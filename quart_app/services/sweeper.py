@@ -8,7 +8,7 @@ from typing import Final
 from quart_app.core import artifacts
 from quart_app.files import Files
 from quart_app.runner.threads import in_thread
-from quart_app.store.base import ReportStore
+from quart_app.store.base_reports import ReportStore
 
 log = logging.getLogger("quart_app.services")
 

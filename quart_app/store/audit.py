@@ -157,12 +157,14 @@ class _Auditor:
             orphans = [
                 (seq, table) for table in CHILDREN for (seq,) in self._read(f"orphan_{table}", low=low, high=high)
             ]
+            deleted = self._read("still_there", low=low, high=high)
         for seq, status, cause in events:
             walks.setdefault(seq, []).append((status, cause))
         for row in rows:
             wrong += [(row[0], f"task {row[1]} {line}") for line in _wrong_row(row)]
             wrong += [(row[0], f"task {row[1]} {line}") for line in _wrong_walk(row, walks.get(row[0], []))]
         wrong += [(seq, f"{table}: rows of a task that does not exist (number {seq})") for seq, table in orphans]
+        wrong += [(seq, f"a task that does exist (number {seq}) stands among the deleted ones") for (seq,) in deleted]
         return high, len(rows), len(events), wrong
 
     def keys(self) -> None:

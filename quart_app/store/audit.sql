@@ -28,25 +28,36 @@ SELECT e.task, e.status, e.cause FROM events e
 WHERE e.task > :low AND e.task <= :high AND e.name = 'status' ORDER BY e.task, e.seq;
 
 -- name: orphan_args
-SELECT task FROM args WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks) LIMIT 100;
+SELECT task FROM args WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks)
+  AND task NOT IN (SELECT task FROM deleted_tasks) LIMIT 100;
 
 -- name: orphan_results
-SELECT task FROM results WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks) LIMIT 100;
+SELECT task FROM results WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks)
+  AND task NOT IN (SELECT task FROM deleted_tasks) LIMIT 100;
 
 -- name: orphan_progress
-SELECT task FROM progress WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks) LIMIT 100;
+SELECT task FROM progress WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks)
+  AND task NOT IN (SELECT task FROM deleted_tasks) LIMIT 100;
 
 -- name: orphan_steps
-SELECT DISTINCT task FROM steps WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks) LIMIT 100;
+SELECT DISTINCT task FROM steps WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks)
+  AND task NOT IN (SELECT task FROM deleted_tasks) LIMIT 100;
 
 -- name: orphan_errors
-SELECT DISTINCT task FROM errors WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks) LIMIT 100;
+SELECT DISTINCT task FROM errors WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks)
+  AND task NOT IN (SELECT task FROM deleted_tasks) LIMIT 100;
 
 -- name: orphan_tags
-SELECT DISTINCT task FROM tags WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks) LIMIT 100;
+SELECT DISTINCT task FROM tags WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks)
+  AND task NOT IN (SELECT task FROM deleted_tasks) LIMIT 100;
 
 -- name: orphan_events
-SELECT DISTINCT task FROM events WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks) LIMIT 100;
+SELECT DISTINCT task FROM events WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks)
+  AND task NOT IN (SELECT task FROM deleted_tasks) LIMIT 100;
+
+-- What is left of a deleted task goes in bites: the task itself is gone.
+-- name: still_there
+SELECT task FROM deleted_tasks WHERE task > :low AND task <= :high AND task IN (SELECT seq FROM tasks) LIMIT 100;
 
 -- name: orphan_crash_groups
 SELECT DISTINCT task FROM crash_groups WHERE task > :low AND task <= :high AND task NOT IN (SELECT seq FROM tasks)

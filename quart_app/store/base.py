@@ -8,12 +8,11 @@ written and a later try may succeed. A caller that is cancelled while it waits n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from quart_app.core.budget import Budget
 from quart_app.core.keys import Key
 from quart_app.core.schedule import Schedule
-from quart_app.core.statistics import KindFigures
 from quart_app.core.task import (
     Claimed,
     Count,
@@ -23,6 +22,7 @@ from quart_app.core.task import (
     FeedEvent,
     NewTask,
     Orphan,
+    StepName,
     StepRecord,
     Task,
     TaskError,
@@ -82,15 +82,28 @@ class Store(Protocol):
         when they crashed come first."""
         ...
 
-    async def steps(self, task_id: str, budget: Budget | None = None) -> list[StepRecord]: ...
+    async def step_names(self, task_id: str, after: str, limit: int, most: int) -> list[StepName]:
+        """The next `limit` recorded steps after this name, by name; with their outputs those of up to `most` bytes."""
+        ...
+
+    async def step_output(self, task_id: str, name: str) -> str | None: ...
 
     async def record_step(
         self, task_id: str, fence: int, name: str, output: str, ordinal: int, now: int, clear_crashes: bool
     ) -> bool: ...
 
     async def progress(
-        self, task_id: str, fence: int, done: float | None, total: float | None, message: str | None, now: int
-    ) -> bool: ...
+        self,
+        task_id: str,
+        fence: int,
+        done: float | None,
+        total: float | None,
+        message: str | None,
+        now: int,
+        event: bool = True,
+    ) -> bool:
+        """`event` False: it is shown with the task, and not kept in its history."""
+        ...
 
     async def log(self, task_id: str, fence: int, data: str, now: int) -> bool: ...
 
@@ -119,7 +132,7 @@ class Store(Protocol):
         ...
 
     async def delete(self, task_id: str) -> bool:
-        """False unless ended."""
+        """False unless ended. The task is gone at once, for everybody; what hung on it goes with `clear_deleted`."""
         ...
 
     # --- upkeep, in small bites
@@ -174,6 +187,11 @@ class Store(Protocol):
         idempotency keys; and fires that are a day old. How many rows went."""
         ...
 
+    async def clear_deleted(self, rows: int, size: int) -> int:
+        """Delete what is left of deleted tasks, at most `rows` rows and about `size` characters of them. How many rows
+        went; 0 when nothing is left."""
+        ...
+
     async def prune_counters(self, limit: int) -> int:
         """Forget the queues and kinds of which there is nothing to count. How many rows went."""
         ...
@@ -183,6 +201,8 @@ class Store(Protocol):
 
     # With a budget, rows are read for as long as their documents fit it, and none after.
     async def find(self, wanted: TaskFilter, budget: Budget | None = None) -> list[Task]: ...
+
+    async def steps(self, task_id: str, budget: Budget | None = None) -> list[StepRecord]: ...
 
     async def probe(self) -> None:
         """A write of nothing, to find out whether writing works."""
@@ -199,6 +219,8 @@ class Store(Protocol):
         ...
 
     async def events(self, task_id: str, after: int, limit: int, budget: Budget | None = None) -> list[Event]: ...
+
+    async def count_events(self, task_id: str) -> int: ...
 
     async def feed(
         self,
@@ -294,32 +316,4 @@ class ScheduleStore(Protocol):
 
     async def find_schedules(self, owner: str | None, after: str, limit: int) -> list[Schedule]:
         """Those with names above `after`, by name. `owner` None: everybody's."""
-        ...
-
-
-class StatisticsStore(Protocol):
-    """Figures of the tasks by kind."""
-
-    async def kind_figures(self, since: int, limit: int) -> list[KindFigures]:
-        """Of the tasks that ended since then, at most the `limit` newest of each status."""
-        ...
-
-    async def put_statistics(self, document: str, now: int) -> None: ...
-
-    async def statistics(self) -> str | None:
-        """What was put last."""
-        ...
-
-
-class ReportStore(Protocol):
-    """What tasks may read beyond their own row."""
-
-    async def query(self, name: str, params: Mapping[str, object], owner: str | None) -> list[dict[str, Any]]:
-        """The rows of a read-only statement that is open to tasks, those of `owner` alone (None: everybody's).
-        Raises LookupError for another name, TypeError for other parameters than it takes, StoreUnavailable, also
-        when it takes longer than a second."""
-        ...
-
-    async def gone(self, task_ids: Sequence[str]) -> list[str]:
-        """Those of which there is no task."""
         ...

@@ -37,6 +37,22 @@ class _BoundedCursor(sqlite3.Cursor):
             self.close()  # the statement may have more, and would keep its snapshot
 
 
+class Bite:
+    """So many rows, of so much text: what one transaction may delete. The last column of a row is how much it has; the
+    first row is taken, however large."""
+
+    def __init__(self, rows: int, size: int) -> None:
+        self._rows = rows
+        self._left = size
+
+    def takes(self, row: Any) -> bool:
+        if not self._rows or self._left <= 0:
+            return False
+        self._rows -= 1
+        self._left -= row[-1]
+        return True
+
+
 def within(budget: Budget | None, *columns: int) -> Callable[[Any], bool] | None:
     """Whether the documents of a row, which stand in these columns, still fit."""
     return None if budget is None else lambda row: budget.takes(*[row[column] for column in columns])

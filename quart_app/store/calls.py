@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from quart_app.core.task import Enqueued, NewTask, TaskError
+from quart_app.core.task import Claimed, Enqueued, NewTask, Orphan, TaskError
 from quart_app.store.base import Listener
-from quart_app.store.transaction import Call
+from quart_app.store.transaction import Call, Row
 
 INLINE: Final = 256  # characters of args and results that stay in the task's own row, see the migration
 
@@ -30,6 +30,15 @@ def enqueued(task: NewTask, found: tuple[str, str, str | None] | None) -> Enqueu
     if found is None or found[0] == task.id:
         return Enqueued(task.id, "pending")
     return Enqueued(found[0], found[2], replayed=True)  # type: ignore[arg-type]
+
+
+def claimed(row: Row) -> Claimed:
+    """SQLite has no booleans."""
+    return Claimed(*row[:-2], bool(row[-2]), bool(row[-1]))  # type: ignore[call-arg]
+
+
+def orphan(row: Row) -> Orphan:
+    return Orphan(row[0], row[1], row[2], bool(row[3]), *row[4:])
 
 
 def announce(task: NewTask, listener: Listener) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 import msgspec
 
-from quart_app.core.budget import Budget
+from quart_app.core.budget import Budget, size_of
 from quart_app.core.lifecycle import SUSPECT_CRASHES
 from quart_app.core.schedule import FIRES_KEPT
 from quart_app.core.task import (
@@ -19,6 +20,7 @@ from quart_app.core.task import (
     FeedEvent,
     NewTask,
     Orphan,
+    StepName,
     StepRecord,
     Task,
     TaskError,
@@ -26,7 +28,8 @@ from quart_app.core.task import (
 )
 from quart_app.store.base import CancelAnswer, EndAnswer, Listener
 from quart_app.store.bounded import within
-from quart_app.store.calls import INLINE, put_error, put_event, stage_calls
+from quart_app.store.calls import INLINE, claimed, orphan, put_error, put_event, stage_calls
+from quart_app.store.deleted import clear_deleted
 from quart_app.store.listing import listing
 from quart_app.store.new_tasks import NewTasks
 from quart_app.store.sqlite import Database
@@ -49,8 +52,8 @@ class SqlStore:
         for queue in {task.queue for task in tasks if task.ready}:
             self._listener.task_coming(queue)
         new = NewTasks(tasks, self._listener)
-        answer = await self._db.write(new.calls, check=new.check if new.checked else None, after=new.announce)
-        return new.enqueued(answer)
+        check = new.check if new.checked else None
+        return new.enqueued(await self._db.write(new.calls, check=check, after=new.announce))
 
     async def known_keys(self, tasks: Sequence[NewTask]) -> bool:
         rows = await self._db.read(self._db.text("find_keys"), {"rows": msgspec.json.encode(tasks).decode()})
@@ -59,10 +62,8 @@ class SqlStore:
     # --- a run
 
     async def claim(self, room: Mapping[str, int], now: int) -> list[Claimed]:
-        shared = {"now": now, "worker": self.worker}
-        return await self._claim(
-            [Call("claim", params={**shared, "queue": queue, "limit": limit}) for queue, limit in room.items()]
-        )
+        by = {"now": now, "worker": self.worker}
+        return await self._claim([Call("claim", params={**by, "queue": q, "limit": n}) for q, n in room.items()])
 
     async def claim_suspects(self, least: int, most: int, limit: int, now: int) -> list[Claimed]:
         params = {"least": least, "most": most, "limit": limit, "now": now, "worker": self.worker}
@@ -70,71 +71,76 @@ class SqlStore:
 
     async def _claim(self, calls: list[Call]) -> list[Claimed]:
         def after(answer: Answer) -> None:
-            for rows in answer:
-                for row in rows:
-                    self._listener.task_changed(row[0])
+            for row in chain.from_iterable(answer):
+                self._listener.task_changed(row[0])
 
-        answer = await self._db.write(calls, after=after)
-        # SQLite has no booleans.
-        return [
-            Claimed(*row[:-2], bool(row[-2]), bool(row[-1]))  # type: ignore[call-arg]
-            for rows in answer
-            for row in rows
-        ]
+        return [claimed(row) for row in chain.from_iterable(await self._db.write(calls, after=after))]
 
     async def steps(self, task_id: str, budget: Budget | None = None) -> list[StepRecord]:
         text, params = self._db.text("steps"), {"id": task_id}
-        rows = await (self._db.read(text, params) if budget is None else self._db.scan(text, params, within(budget, 1)))
-        return [StepRecord(*row) for row in rows]
+        takes = within(budget, 1)
+        read = self._db.read(text, params, large=True) if takes is None else self._db.scan(text, params, takes)
+        return [StepRecord(*row) for row in await read]
+
+    async def step_names(self, task_id: str, after: str, limit: int, most: int) -> list[StepName]:
+        params = {"id": task_id, "after": after, "limit": limit, "most": most}
+        return [StepName(*row) for row in await self._db.read(self._db.text("step_names"), params, large=True)]
+
+    async def step_output(self, task_id: str, name: str) -> str | None:
+        rows = await self._db.read(self._db.text("step_output"), {"id": task_id, "name": name}, large=True)
+        return next((str(output) for (output,) in rows), None)
 
     async def record_step(
         self, task_id: str, fence: int, name: str, output: str, ordinal: int, now: int, clear_crashes: bool
     ) -> bool:
-        row = {"id": task_id, "fence": fence, "name": name, "output": output, "at": now, "ordinal": ordinal}
+        row = {"id": task_id, "fence": fence, "name": name, "at": now, "ordinal": ordinal}
         data = msgspec.json.encode({"name": name}).decode()
-        calls = [Call("record_step", row, key=task_id), Call("step_event", {**row, "output": None, "data": data})]
+        recorded = {**row, "size": size_of(output), "output": output}
+        calls = [Call("record_step", recorded, key=task_id), Call("step_event", {**row, "data": data})]
         if clear_crashes:
             calls += [Call(name, {"id": task_id, "fence": fence}) for name in ("leave_crash_groups", "clear_crashes")]
         return await self._landed(task_id, calls)
 
     async def progress(
-        self, task_id: str, fence: int, done: float | None, total: float | None, message: str | None, now: int
+        self,
+        task_id: str,
+        fence: int,
+        done: float | None,
+        total: float | None,
+        message: str | None,
+        now: int,
+        event: bool = True,
     ) -> bool:
         row = {"id": task_id, "fence": fence, "done": done, "total": total, "message": message}
-        data = msgspec.json.encode({"done": done, "total": total, "message": message}).decode()
-        calls = [Call("put_progress", row, key=task_id), put_event(task_id, fence, "progress", data, now)]
+        calls = [Call("put_progress", row, key=task_id)]
+        if event:
+            data = msgspec.json.encode({"done": done, "total": total, "message": message}).decode()
+            calls.append(put_event(task_id, fence, "progress", data, now))
         return await self._landed(task_id, calls)
 
     async def log(self, task_id: str, fence: int, data: str, now: int) -> bool:
         row = {"id": task_id, "fence": fence, "at": now, "name": "log", "data": data}
-        return await self._landed(task_id, [Call("put_event", row, key=task_id)])
+        return await self._landed(task_id, [Call("put_event", row, key=f"{task_id}/{fence}", share=task_id)])
 
     async def complete(self, task_id: str, fence: int, result: str, now: int) -> bool:
-        if len(result) <= INLINE:
-            row = {"id": task_id, "fence": fence, "at": now, "result": result}
-            return await self._landed(task_id, [Call("complete", row, key=task_id)])
-        row = {"id": task_id, "fence": fence, "at": now}
-        calls = [Call("complete", row, key=task_id), Call("put_result", {**row, "result": result})]
-        return await self._landed(task_id, calls)
+        row = {"id": task_id, "fence": fence, "at": now, "result": result if len(result) <= INLINE else None}
+        put = [Call("put_result", {**row, "result": result})] if row["result"] is None else []
+        return await self._landed(task_id, [Call("complete", row, key=task_id), *put])
 
     async def retry(self, task_id: str, fence: int, error: TaskError, run_at: int, now: int) -> EndAnswer:
         row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at, "delay_ms": max(run_at - now, 0)}
-
-        def announce(_: Row) -> None:
-            self._listener.task_due_at(run_at)
-
-        return await self._end("retry", row, put_error(task_id, fence, error, now), on_landed=announce)
+        put = put_error(task_id, fence, error, now)
+        return await self._end("retry", row, put, on_landed=lambda _: self._listener.task_due_at(run_at))
 
     async def fail(self, task_id: str, fence: int, error: TaskError, now: int) -> EndAnswer:
-        row = {"id": task_id, "fence": fence, "at": now}
-        return await self._end("fail", row, put_error(task_id, fence, error, now))
+        put = put_error(task_id, fence, error, now)
+        return await self._end("fail", {"id": task_id, "fence": fence, "at": now}, put)
 
     async def suspend(self, task_id: str, fence: int, waiting_for: str, now: int) -> EndAnswer:
         return await self._end("suspend", {"id": task_id, "fence": fence, "at": now, "waiting_for": waiting_for})
 
     async def release(self, task_id: str, fence: int, queue: str, now: int, run_at: int | None = None) -> EndAnswer:
-        delay_ms = None if run_at is None else max(run_at - now, 0)
-        row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at, "delay_ms": delay_ms}
+        row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at, "delay_ms": run_at and max(run_at - now, 0)}
         return await self._end("release", row, on_landed=lambda _: self._announce_ready(queue, run_at))
 
     async def end_cancelled(self, task_id: str, fence: int, now: int) -> bool:
@@ -148,10 +154,9 @@ class SqlStore:
         task_id = str(row["id"])
 
         def after(answer: Answer) -> None:
-            cancelled, ended = answer[:2]
-            if cancelled or ended:
+            if answer[0] or answer[1]:
                 self._listener.task_changed(task_id)
-            for one in ended:
+            for one in answer[1]:
                 on_landed(one)
 
         ends = [Call("cancel_instead", row, key=task_id), Call(verb, row, key=task_id)]
@@ -165,15 +170,17 @@ class SqlStore:
         else:
             self._listener.task_due_at(run_at)
 
-    async def _landed(self, task_id: str, calls: list[Call]) -> bool:
-        """Run guarded calls; the first one tells whether they landed."""
+    async def _landed(
+        self, task_id: str, calls: list[Call], on_landed: Callable[[Row], None] = lambda row: None
+    ) -> bool:
+        """Run guarded calls; the first one tells whether they landed. `on_landed` takes what it returned."""
 
         def after(answer: Answer) -> None:
-            if answer[0]:
+            for row in answer[0]:
                 self._listener.task_changed(task_id)
+                on_landed(row)
 
-        answer = await self._db.write(calls, after=after)
-        return bool(answer[0])
+        return bool((await self._db.write(calls, after=after))[0])
 
     # --- a person's hand
 
@@ -194,17 +201,9 @@ class SqlStore:
 
     async def rerun(self, task_id: str, restart: bool, now: int) -> bool:
         row = {"id": task_id, "at": now}
-        calls = [Call("rerun", row, key=task_id)]
-        if restart:
-            calls += [Call("forget_steps", row), Call("forget_progress", row)]
-
-        def after(answer: Answer) -> None:
-            for _, queue in answer[0]:
-                self._listener.task_changed(task_id)
-                self._listener.task_ready(queue)
-
-        answer = await self._db.write(calls, after=after)
-        return bool(answer[0])
+        forget = [Call("forget_steps", row), Call("forget_progress", row)] if restart else []
+        calls = [Call("rerun", row, key=task_id), *forget]
+        return await self._landed(task_id, calls, on_landed=lambda row: self._listener.task_ready(row[1]))
 
     async def delete(self, task_id: str) -> bool:
         return await self._landed(task_id, [Call("delete", {"id": task_id}, key=task_id)])
@@ -213,15 +212,15 @@ class SqlStore:
 
     async def stage(self, now: int, limit: int, settled: int | None = None) -> int:
         def after(answer: Answer) -> None:
-            for queue, crashes in {row for rows in answer for row in rows}:
-                self._listener.task_ready(queue, suspect=crashes >= 2)
+            for queue, crashes in set(chain.from_iterable(answer)):
+                self._listener.task_ready(queue, suspect=crashes >= SUSPECT_CRASHES)
 
         return max(map(len, await self._db.write(stage_calls(now, limit, settled), after=after)))
 
     async def replan(self, now: int, limit: int) -> int:
         if not await self._db.read(self._db.text("misplanned"), {"now": now}):
             return 0
-        return len((await self._db.write([Call("replan", params={"now": now, "limit": limit})]))[0])
+        return await self._upkeep("replan", now=now, limit=limit)
 
     async def expire(self, now: int, limit: int) -> list[str]:
         def after(answer: Answer) -> None:
@@ -229,8 +228,7 @@ class SqlStore:
                 self._listener.task_changed(task_id)
 
         params = {"now": now, "limit": limit}
-        calls = [Call("expire_errors", params=params), Call("expire", params=params)]
-        _, rows = await self._db.write(calls, after=after)
+        _, rows = await self._db.write([Call(name, params=params) for name in ("expire_errors", "expire")], after=after)
         return [kind for _, kind in rows]
 
     async def next_due(self) -> int | None:
@@ -243,39 +241,34 @@ class SqlStore:
                 self._listener.task_ready(queue)
 
         params = {"kinds": msgspec.json.encode(list(kinds)).decode(), "now": now, "limit": limit}
-        (rows,) = await self._db.write([Call("unpark", params=params)], after=after)
-        return len(rows)
+        return len((await self._db.write([Call("unpark", params=params)], after=after))[0])
 
     async def orphans(self, limit: int, from_crashes: int) -> list[Orphan]:
         params = {"worker": self.worker, "limit": limit, "from_crashes": from_crashes}
-        rows = await self._db.read(self._db.text("orphans"), params)
-        return [Orphan(row[0], row[1], row[2], bool(row[3]), *row[4:]) for row in rows]
+        return [orphan(row) for row in await self._db.read(self._db.text("orphans"), params)]
 
     async def running(self) -> list[Orphan]:
-        rows = await self._db.read(self._db.text("running"), {"worker": self.worker})
-        return [Orphan(row[0], row[1], row[2], bool(row[3]), row[4], row[5], sole=row[2] + 1) for row in rows]
+        return [orphan(row) for row in await self._db.read(self._db.text("running"), {"worker": self.worker})]
 
     async def crash(
         self, task_id: str, fence: int, run_at: int | None, now: int, died_at: int | None = None, grouped: bool = False
     ) -> EndAnswer:
         died_at = now if died_at is None else died_at
-        delay_ms = None if run_at is None else max(run_at - now, 0)
+        delay_ms = run_at and max(run_at - now, 0)
         row = {"id": task_id, "fence": fence, "at": now, "run_at": run_at, "delay_ms": delay_ms, "died_at": died_at}
         groups = [Call(name, row) for name in ("forget_crash_groups", "join_crash_group")] if grouped else []
 
-        def announce(landed: Row) -> None:
-            self._announce_ready(landed[1], run_at, suspect=landed[2] >= SUSPECT_CRASHES)
-
-        return await self._end("crash", row, *groups, on_landed=announce)
+        return await self._end(
+            "crash", row, *groups, on_landed=lambda r: self._announce_ready(r[1], run_at, r[2] >= SUSPECT_CRASHES)
+        )
 
     async def crash_out(self, task_id: str, fence: int, error: TaskError, now: int) -> EndAnswer:
         row = {"id": task_id, "fence": fence, "at": now}
-        solved = Call("solve_crash_groups", row)
-        return await self._end("crash_out", row, put_error(task_id, fence, error, now), solved)
+        error_and_cause = put_error(task_id, fence, error, now), Call("solve_crash_groups", row)
+        return await self._end("crash_out", row, *error_and_cause)
 
     async def tidy_crash_groups(self, limit: int) -> int:
-        (rows,) = await self._db.write([Call("tidy_crash_groups", params={"limit": limit})])
-        return len(rows)
+        return await self._upkeep("tidy_crash_groups", limit=limit)
 
     async def prune(self, now: int, before: int | None, limit: int) -> int:
         calls = [
@@ -287,9 +280,15 @@ class SqlStore:
             calls.append(Call("prune_old", params={"before": before, "limit": limit}))
         return sum(map(len, await self._db.write(calls)))
 
+    async def clear_deleted(self, rows: int, size: int) -> int:
+        return await clear_deleted(self._db, rows, size)
+
     async def prune_counters(self, limit: int) -> int:
-        (rows,) = await self._db.write([Call("prune_counters", params={"limit": limit})])
-        return len(rows)
+        return await self._upkeep("prune_counters", limit=limit)
+
+    async def _upkeep(self, statement: str, **params: int) -> int:
+        """How many rows it concerned."""
+        return len((await self._db.write([Call(statement, params=params)]))[0])
 
     # --- reading
 
@@ -316,6 +315,10 @@ class SqlStore:
     async def events(self, task_id: str, after: int, limit: int, budget: Budget | None = None) -> list[Event]:
         params = {"id": task_id, "after": after, "limit": limit}
         return [Event(*row) for row in await self._db.scan(self._db.text("events"), params, within(budget, 7))]
+
+    async def count_events(self, task_id: str) -> int:
+        ((count,),) = await self._db.read(self._db.text("count_events"), {"id": task_id}, large=True)
+        return int(count)
 
     async def feed(
         self,

@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -20,10 +18,22 @@ from urllib.parse import quote
 
 import aiosqlite
 
-from quart_app.core.errors import StoreBroken, StoreClosed, StoreUnavailable
+from quart_app.core.errors import ReadTooLong, StoreBroken, StoreClosed, StoreUnavailable
 from quart_app.store import integrity, statements
-from quart_app.store.bounded import Bounded, ReaderConnection
-from quart_app.store.transaction import TRANSACTION, Answer, Call, Params, Transaction, Write, WriterConnection
+from quart_app.store.bounded import ReaderConnection
+from quart_app.store.scanner import Scanner
+from quart_app.store.transaction import (
+    TRANSACTION,
+    Answer,
+    Apart,
+    Call,
+    Params,
+    Transaction,
+    Write,
+    WriterConnection,
+    is_storage_trouble,
+)
+from quart_app.store.waiting import Waiting
 
 log = logging.getLogger("quart_app.store")
 
@@ -42,8 +52,7 @@ class Database:
         self._synchronous = synchronous
         self._on_broken = on_broken
         self._statements = statements.load("sqlite")
-        self._waiting: deque[Write] = deque()
-        self._waiting_rows = 0
+        self._waiting = Waiting()
         self._bell = asyncio.Event()
         self._closing = False
         self._broken = ""
@@ -52,7 +61,7 @@ class Database:
         self._check: asyncio.Task[None] | None = None
         self._checker: aiosqlite.Connection | None = None
         self._readers: list[aiosqlite.Connection] = []
-        self._scanners: list[_Scanner] = []
+        self._scanners: list[Scanner] = []
         self.on_commit: Callable[[], None] = lambda: None
         self.commits = 0
         self.rows = 0
@@ -91,8 +100,9 @@ class Database:
     async def start(self) -> None:
         """Open the readers and start the writer's task."""
         self._point_reader = await self._open_reader()
+        self._document_reader = await self._open_reader()
         for _ in range(SCANNERS):
-            self._scanners.append(_Scanner(await self._open_reader()))
+            self._scanners.append(Scanner(await self._open_reader(), lambda: MAX_READ_SECONDS))
         for scanner in self._scanners:
             await scanner.start()
         self._task = asyncio.create_task(self._run(), name="store-writer")
@@ -162,11 +172,10 @@ class Database:
         """
         if self._broken or self._closing:
             raise StoreClosed(self._broken or "the store is closing")
-        if self._waiting_rows > MAX_WAITING:
+        if self._waiting.rows > MAX_WAITING:
             raise StoreUnavailable("too many writes are waiting")
         write = Write(calls, check, after, asyncio.get_running_loop().create_future())
-        self._waiting.append(write)
-        self._waiting_rows += len(write.calls)
+        self._waiting.add(write)
         self._bell.set()
         return await write.future
 
@@ -182,46 +191,56 @@ class Database:
         finally:
             # Also when the loop is torn down under us: nobody may wait for an answer that cannot come.
             self._closing = True
-            for write in self._waiting:
+            for write in self._waiting.take_all():
                 if not write.future.done():
                     write.future.set_exception(StoreClosed("the store is closed"))
                     write.future.exception()
 
     def _take(self) -> list[Write]:
-        """What goes into the next transaction. Of two writes with one key the second waits a turn: in a set statement
-        the last of two entries for one row would win silently."""
-        taken: list[Write] = []
-        deferred: list[Write] = []
-        keys: set[str] = set()
-        rows = 0
-        while self._waiting and rows < MAX_TURN:
-            write = self._waiting.popleft()
-            own = {call.key for call in write.calls if call.key is not None}
-            if own & keys:
-                deferred.append(write)
-                continue
-            keys |= own
-            rows += len(write.calls)
-            taken.append(write)
-        self._waiting.extendleft(reversed(deferred))
-        self._waiting_rows -= rows
-        return taken
+        """What goes into the next transaction."""
+        return self._waiting.take(MAX_TURN)
 
     async def _turn(self, writes: list[Write]) -> None:
+        """One transaction of all that pass, and one of those that did not: a wrong one costs the others little."""
         try:
             transaction = Transaction(writes, self._statements)
             await self._writer.execute_fetchall(TRANSACTION, transaction)
         except Exception as error:
-            # The guilty write must fail alone: a constraint or a check fails the whole set.
-            if len(writes) > 1 and not _is_storage_trouble(error):
-                for write in writes:
-                    await self._turn([write])
-                return
+            # A constraint fails the whole set, and does not say whose row it was.
+            if len(writes) > 1 and not is_storage_trouble(error):
+                await self._turn_apart(writes)
+            else:
+                self._fail(writes, error)
+            return
+        if answers := transaction.answers:
+            self._landed([(writes[place], answer) for place, answer in answers.items()])
+        if len(answers) < len(writes):
+            # In a transaction of their own, after the answers of the others: a claim that was answered has reached
+            # the dispatcher before it hears of what is committed now.
+            await self._turn_apart([write for place, write in enumerate(writes) if place not in answers])
+
+    async def _turn_apart(self, writes: list[Write]) -> None:
+        try:
+            apart = Apart(writes, self._statements)
+            await self._writer.execute_fetchall(TRANSACTION, apart)
+        except Exception as error:
             self._fail(writes, error)
             return
+        landed: list[tuple[Write, Answer]] = []
+        for place, write in enumerate(writes):
+            outcome = apart.outcomes[place]
+            if isinstance(outcome, Exception):
+                self._fail([write], outcome)
+            else:
+                landed.append((write, outcome))
+        if landed:
+            self._landed(landed)
+
+    def _landed(self, answers: list[tuple[Write, Answer]]) -> None:
+        """A transaction has been committed: call the doorbells and answer the callers, in the order they came."""
         self._last_error = ""
         self.commits += 1
-        for write, answer in zip(writes, transaction.answers, strict=True):
+        for write, answer in answers:
             self.rows += len(write.calls)
             if write.after is not None:
                 try:
@@ -233,7 +252,7 @@ class Database:
         self.on_commit()
 
     def _fail(self, writes: list[Write], error: Exception) -> None:
-        if _is_storage_trouble(error):
+        if is_storage_trouble(error):
             self._last_error = str(error)
             if _is_damage(error):
                 self.declare_broken(str(error))
@@ -251,19 +270,25 @@ class Database:
 
     # --- reading
 
-    async def read(self, text: str, params: Params) -> Iterable[Any]:
-        """One SELECT of few rows found by an index. Raises StoreUnavailable."""
+    async def read(self, text: str, params: Params, large: bool = False) -> Iterable[Any]:
+        """One SELECT of few rows found by an index. `large`: they may have megabytes, for which nobody who looks at a
+        task should wait. Raises StoreUnavailable."""
+        reader = self._document_reader if large else self._point_reader
         try:
-            return await self._point_reader.execute_fetchall(text, params)
+            return await reader.execute_fetchall(text, params)
         except (sqlite3.Error, ValueError) as error:  # ValueError: aiosqlite's word for a closed connection
             raise StoreUnavailable(f"the store cannot read: {error}") from error
 
     async def scan(self, text: str, params: Params, takes: Callable[[Any], bool] | None = None) -> Iterable[Any]:
         """One SELECT that may walk many rows; aborted after a second, so that no snapshot holds the WAL for long. It
-        ends at the first row that `takes` refuses, and reads none after it. Raises StoreUnavailable."""
+        ends at the first row that `takes` refuses, and reads none after it. Raises ReadTooLong, StoreUnavailable."""
         scanner = min(self._scanners, key=lambda one: one.load)
         try:
             return await scanner.run(text, params, takes)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                raise ReadTooLong(f"the read took longer than {MAX_READ_SECONDS:g} s and was interrupted") from error
+            raise StoreUnavailable(f"the store cannot read: {error}") from error
         except (sqlite3.Error, ValueError) as error:
             raise StoreUnavailable(f"the store cannot read: {error}") from error
 
@@ -280,7 +305,7 @@ class Database:
             "synchronous": self._synchronous,
             "commits": self.commits,
             "rows": self.rows,
-            "waiting_rows": self._waiting_rows,
+            "waiting_rows": self._waiting.rows,
             "database_bytes": _size(self._path),
             "wal_bytes": _size(Path(f"{self._path}-wal")),
         }
@@ -289,38 +314,8 @@ class Database:
         return self._statements[statement].text
 
 
-class _Scanner:
-    """A reader that runs one statement at a time and gives up on it after MAX_READ_SECONDS."""
-
-    def __init__(self, connection: aiosqlite.Connection) -> None:
-        self._connection = connection
-        self._lock = asyncio.Lock()
-        self._ends = 0.0
-        self.load = 0
-
-    async def start(self) -> None:
-        await self._connection.set_progress_handler(lambda: time.monotonic() > self._ends, 20_000)
-
-    async def run(self, text: str, params: Params, takes: Callable[[Any], bool] | None) -> Iterable[Any]:
-        self.load += 1
-        try:
-            async with self._lock:
-                self._ends = time.monotonic() + MAX_READ_SECONDS
-                asked: Any = params if takes is None else Bounded(params, takes)
-                return await self._connection.execute_fetchall(text, asked)
-        finally:
-            self.load -= 1
-
-
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _is_storage_trouble(error: Exception) -> bool:
-    """The disk or the file, not what was written to it."""
-    return isinstance(error, sqlite3.Error) and not isinstance(
-        error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError | sqlite3.InterfaceError
-    )
 
 
 def _is_damage(error: Exception) -> bool:

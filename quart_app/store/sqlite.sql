@@ -61,8 +61,8 @@ FROM json_each(:rows) CROSS JOIN tasks t
 WHERE NOT EXISTS (SELECT 1 FROM steps s WHERE s.task = t.seq AND s.name = value->>'name');
 
 -- name: record_step
-INSERT INTO steps (task, name, output, attempt, at, ordinal)
-SELECT t.seq, value->>'name', value->>'output', t.attempt, value->>'at', value->>'ordinal'
+INSERT INTO steps (task, name, attempt, at, ordinal, size, output)
+SELECT t.seq, value->>'name', t.attempt, value->>'at', value->>'ordinal', value->>'size', value->>'output'
 FROM json_each(:rows) CROSS JOIN tasks t
   ON t.id = value->>'id' AND t.fence = value->>'fence' AND +t.status = 'processing'
 WHERE true ON CONFLICT DO NOTHING
@@ -87,13 +87,14 @@ WHERE true ON CONFLICT (task) DO UPDATE
   SET version = progress.version + 1, done = excluded.done, total = excluded.total, message = excluded.message
 RETURNING (SELECT id FROM tasks WHERE seq = task);
 
+-- Takes many entries a task, and keeps their order; what it returns names the run.
 -- name: put_event
 INSERT INTO events (task, at, name, status, cause, attempt, data)
 SELECT t.seq, value->>'at', value->>'name', t.status, t.cause, t.attempt, value->>'data'
 FROM json_each(:rows) CROSS JOIN tasks t
   ON t.id = value->>'id' AND t.fence = value->>'fence' AND +t.status = 'processing'
 WHERE true
-RETURNING (SELECT id FROM tasks WHERE seq = task);
+RETURNING (SELECT id || '/' || fence FROM tasks WHERE seq = task);
 
 -- name: put_result
 INSERT INTO results (task, result)
@@ -301,6 +302,44 @@ DELETE FROM idempotency_keys WHERE (owner, key) IN
   (SELECT owner, key FROM idempotency_keys WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit)
 RETURNING key;
 
+-- What is left of deleted tasks: (table, key, rest of the key, characters), arm by arm for as long as the reader takes
+-- them. Who comes to the last arm has seen the others to their ends.
+-- name: left_rows
+WITH gone (task) AS MATERIALIZED (SELECT task FROM deleted_tasks ORDER BY task LIMIT :limit)
+SELECT 'events', x.seq, NULL, coalesce(length(x.data), 0) FROM gone d CROSS JOIN events x ON x.task = d.task
+UNION ALL SELECT 'steps', x.task, x.name, x.size FROM gone d CROSS JOIN steps x ON x.task = d.task
+UNION ALL SELECT 'errors', x.task, x.fence, length(x.message) + coalesce(length(x.traceback), 0)
+  FROM gone d CROSS JOIN errors x ON x.task = d.task
+UNION ALL SELECT 'args', x.task, NULL, length(x.args) FROM gone d CROSS JOIN args x ON x.task = d.task
+UNION ALL SELECT 'results', x.task, NULL, length(x.result) FROM gone d CROSS JOIN results x ON x.task = d.task
+UNION ALL SELECT 'progress', x.task, NULL, 0 FROM gone d CROSS JOIN progress x ON x.task = d.task
+UNION ALL SELECT 'tags', x.task, x.tag, 0 FROM gone d CROSS JOIN tags x ON x.task = d.task
+UNION ALL SELECT 'deleted_tasks', task, NULL, 0 FROM gone;
+
+-- name: clear_events
+DELETE FROM events WHERE seq IN (SELECT value->>0 FROM json_each(:keys));
+
+-- name: clear_steps
+DELETE FROM steps WHERE (task, name) IN (SELECT value->>0, value->>1 FROM json_each(:keys));
+
+-- name: clear_errors
+DELETE FROM errors WHERE (task, fence) IN (SELECT value->>0, value->>1 FROM json_each(:keys));
+
+-- name: clear_args
+DELETE FROM args WHERE task IN (SELECT value->>0 FROM json_each(:keys));
+
+-- name: clear_results
+DELETE FROM results WHERE task IN (SELECT value->>0 FROM json_each(:keys));
+
+-- name: clear_progress
+DELETE FROM progress WHERE task IN (SELECT value->>0 FROM json_each(:keys));
+
+-- name: clear_tags
+DELETE FROM tags WHERE (task, tag) IN (SELECT value->>0, value->>1 FROM json_each(:keys));
+
+-- name: clear_deleted_tasks
+DELETE FROM deleted_tasks WHERE task IN (SELECT value->>0 FROM json_each(:keys));
+
 -- A queue that nobody uses any more leaves its rows at 0. Looked for row by row: an index would cost every task.
 -- name: prune_counters
 DELETE FROM counters WHERE (queue, kind, status, ready) IN
@@ -328,7 +367,7 @@ FROM tasks t INDEXED BY tasks_processing WHERE t.status = 'processing' AND t.wor
 ORDER BY t.worker, t.seq LIMIT :limit;
 
 -- name: running
-SELECT id, fence, crashes, cancel_requested_at IS NOT NULL, kind, worker
+SELECT id, fence, crashes, cancel_requested_at IS NOT NULL, kind, worker, crashes + 1
 FROM tasks INDEXED BY tasks_processing WHERE status = 'processing' AND worker = :worker ORDER BY seq;
 
 -- name: tidy_crash_groups
@@ -430,9 +469,24 @@ t.created_at < :created_before
   AND t.seq < coalesce((SELECT b.seq FROM tasks b WHERE b.id >= :created_before_id ORDER BY b.id LIMIT 1),
     9223372036854775807);
 
+-- Sorts the names, and reads the outputs one by one: whoever asks ends where he has enough of them. The LIMIT keeps
+-- the planner from sorting the outputs as well.
 -- name: steps
-SELECT s.name, s.output, s.attempt, s.at FROM tasks t CROSS JOIN steps s ON s.task = t.seq
-WHERE t.id = :id ORDER BY s.ordinal;
+SELECT s.name, s.output, s.attempt, s.at
+FROM (SELECT n.task, n.name FROM tasks t CROSS JOIN steps n ON n.task = t.seq
+  WHERE t.id = :id ORDER BY n.ordinal LIMIT -1) o
+CROSS JOIN steps s ON s.task = o.task AND s.name = o.name;
+
+-- name: step_names
+SELECT s.name, s.size, CASE WHEN s.size <= :most THEN s.output END
+FROM tasks t CROSS JOIN steps s ON s.task = t.seq AND s.name > :after
+WHERE t.id = :id ORDER BY s.name LIMIT :limit;
+
+-- name: step_output
+SELECT s.output FROM tasks t CROSS JOIN steps s ON s.task = t.seq AND s.name = :name WHERE t.id = :id;
+
+-- name: count_events
+SELECT count(*) FROM tasks t CROSS JOIN events e ON e.task = t.seq WHERE t.id = :id;
 
 -- name: errors
 SELECT e.fence, e.attempt, e.at, e.type, e.message, e.retryable, e.traceback

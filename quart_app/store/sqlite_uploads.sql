@@ -16,11 +16,12 @@ RETURNING file;
 -- name: drop_upload
 UPDATE uploads SET expires_at = 0 WHERE id = :id AND expires_at IS NOT NULL;
 
--- A schedule uses what its args name, until it is deleted: between two fires there may be no task that does.
+-- A schedule uses what its args name, until it is deleted: between two fires there may be no task that does. Triggers
+-- keep the table.
 -- name: expire_uploads
 DELETE FROM uploads WHERE id IN (SELECT id FROM uploads INDEXED BY uploads_expiring
-  WHERE expires_at IS NOT NULL AND expires_at <= :now AND (id, owner) NOT IN
-    (SELECT named.value, plan.owner FROM schedules plan, json_tree(plan.args) named WHERE named.type = 'text')
+  WHERE expires_at IS NOT NULL AND expires_at <= :now
+    AND NOT EXISTS (SELECT 1 FROM schedule_uploads s WHERE s.upload = uploads.id AND s.owner = uploads.owner)
   ORDER BY expires_at LIMIT :limit)
 RETURNING file;
 

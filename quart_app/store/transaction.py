@@ -18,6 +18,7 @@ from quart_app.store.statements import Statement
 
 Row = tuple[Any, ...]
 Params = Mapping[str, object]
+Execute = Callable[[str, Params], sqlite3.Cursor]
 Answer = list[list[Row]]  # the rows each call of a write returned, in the order of the calls
 
 TRANSACTION: Final = "-- a Transaction"
@@ -26,19 +27,24 @@ _encode: Final = msgspec.json.Encoder().encode
 
 class Call(msgspec.Struct, frozen=True):
     """One statement of a write. Set-oriented ones carry one `row` (whatever encodes to a JSON object) and, when what
-    they return or their exclusiveness matters, the task's id as `key`; the others carry `params` alone."""
+    they return or their exclusiveness matters, as `key` what the first column of that is, which is the task's id; the
+    others carry `params` alone.
+
+    Two calls of one key never go into one transaction. Calls that name what they `share` do: of those with one key all
+    land or none, and in their order. They wait for a call whose key is what they share, and it for them."""
 
     statement: str
     row: Params | msgspec.Struct | None = None
     key: str | None = None
     params: Params | None = None
+    share: str | None = None
 
 
 class Write:
     """What one caller wants done, all or nothing. `check` may raise before COMMIT (it runs in the connection's
     thread); `after` is called on the loop after it."""
 
-    __slots__ = ("after", "calls", "check", "future")
+    __slots__ = ("after", "behind", "calls", "check", "future", "keys", "number")
 
     def __init__(
         self,
@@ -51,17 +57,22 @@ class Write:
         self.check = check
         self.after = after
         self.future = future
+        # What it waits for, and whether it shares that.
+        self.keys = {call.share: True for call in calls if call.share is not None}
+        for call in calls:
+            if call.key is not None and call.share is None:
+                self.keys[call.key] = False
+        self.number = self.behind = 0  # its place in Waiting
 
 
-class Transaction:
-    """Writes that share one BEGIN IMMEDIATE … COMMIT."""
+class _Plan:
+    """The statements of some writes: the rows of a set statement go together, the statements in the order of the
+    file. `answers`: what each call of each write returned."""
 
     def __init__(self, writes: Sequence[Write], statements: Mapping[str, Statement]) -> None:
-        """The rows of a set statement go together; the statements run in the order of the file."""
         self.answers: list[Answer] = []
-        self._writes = writes
         sets: dict[str, list[tuple[Call, list[Row]]]] = {}
-        self._steps: list[tuple[Statement, list[tuple[Call, list[Row]]]]] = []
+        self.steps: list[tuple[Statement, list[tuple[Call, list[Row]]]]] = []
         for write in writes:
             answer: Answer = []
             for call in write.calls:
@@ -71,56 +82,155 @@ class Transaction:
                     sets[call.statement].append((call, rows))
                     continue
                 members = [(call, rows)]
-                self._steps.append((statements[call.statement], members))
+                self.steps.append((statements[call.statement], members))
                 if call.row is not None:
                     sets[call.statement] = members
             self.answers.append(answer)
-        self._steps.sort(key=lambda step: step[0].order)
-        self._lone = len(self._steps) == 1 and all(write.check is None for write in writes)
+        self.steps.sort(key=lambda step: step[0].order)
 
-    def run(self, execute: Callable[[str, Params], sqlite3.Cursor], in_transaction: Callable[[], bool]) -> None:
-        """Fill the answers. Raises what SQLite or a check raises; then nothing was written."""
+    def run(self, execute: Execute) -> None:
+        for statement, members in self.steps:
+            # fetchall: a statement with RETURNING has not done its work until its last row is fetched.
+            returned = execute(statement.text, _params([call for call, _ in members])).fetchall()
+            if len(members) == 1:
+                members[0][1].extend(returned)
+            else:
+                _hand_out(returned, members)
+
+
+def _hand_out(returned: list[Row], members: list[tuple[Call, list[Row]]]) -> None:
+    """To each call what begins with its key; of calls that share, one row to each."""
+    targets = {call.key: rows for call, rows in members if call.key is not None and call.share is None}
+    sharing: dict[str, list[list[Row]]] = {}
+    for call, rows in members:
+        if call.key is not None and call.share is not None:
+            sharing.setdefault(call.key, []).append(rows)
+    for row in returned:
+        if (target := targets.get(row[0])) is not None:
+            target.append(row)
+        elif left := sharing.get(row[0]):
+            left.pop().append(row)
+
+
+class Transaction:
+    """Writes that share one BEGIN IMMEDIATE … COMMIT, and what came of each: in `answers`, by the place of the write.
+    One that is missing there after `run` was refused by its check, and nothing of it took effect; what it met may
+    have been another one's that was refused as well: it is to be run again, see Apart."""
+
+    def __init__(self, writes: Sequence[Write], statements: Mapping[str, Statement]) -> None:
+        self.answers: dict[int, Answer] = {}
+        self._writes = writes
+        self._statements = statements
+        self._plan = _Plan(writes, statements)
+        self._lone = len(self._plan.steps) == 1 and all(write.check is None for write in writes)
+
+    def run(self, execute: Execute, in_transaction: Callable[[], bool]) -> None:
+        """Raises what SQLite raises, and what the check of a write raises that is alone; then nothing was written."""
         if self._lone:  # a lone statement commits itself
-            self._run_step(execute, *self._steps[0])
+            self._plan.run(execute)
+            self.answers = dict(enumerate(self._plan.answers))
             return
+        taken = list(range(len(self._writes)))
+        plan = self._plan
+        for _ in range(2):
+            refused = self._try(plan, taken, execute, in_transaction)
+            if not refused:
+                self.answers = dict(zip(taken, plan.answers, strict=True))
+                return
+            if len(self._writes) == 1:
+                raise refused[0]
+            taken = [place for place in taken if place not in refused]
+            plan = _Plan([self._writes[place] for place in taken], self._statements)
+        # Others were refused without the first ones: let Apart find out who goes with whom.
+
+    def _try(
+        self, plan: _Plan, taken: Sequence[int], execute: Execute, in_transaction: Callable[[], bool]
+    ) -> dict[int, Exception]:
+        """Run and commit; or, when checks refuse, roll back: by place, what they raised."""
+        refused: dict[int, Exception] = {}
+        if not taken:
+            return refused
         execute("BEGIN IMMEDIATE", {})
         try:
-            for statement, members in self._steps:
-                self._run_step(execute, statement, members)
-            for write, answer in zip(self._writes, self.answers, strict=True):
-                if write.check is not None:
-                    write.check(answer)
-            execute("COMMIT", {})
+            plan.run(execute)
+            for place, answer in zip(taken, plan.answers, strict=True):
+                if (error := _refusal(self._writes[place], answer)) is not None:
+                    refused[place] = error
+            execute("ROLLBACK" if refused else "COMMIT", {})
+        except BaseException:
+            if in_transaction():
+                execute("ROLLBACK", {})
+            raise
+        return refused
+
+
+class Apart:
+    """Writes that share one BEGIN IMMEDIATE … COMMIT, each under a savepoint: one after the other, as if alone. By the
+    place of the write, its answer or what it was refused for, which is final."""
+
+    def __init__(self, writes: Sequence[Write], statements: Mapping[str, Statement]) -> None:
+        self.outcomes: dict[int, Answer | Exception] = {}
+        self._writes = writes
+        self._statements = statements
+
+    def run(self, execute: Execute, in_transaction: Callable[[], bool]) -> None:
+        """Raises what fails all of them alike: the disk, the file; then nothing was written."""
+        execute("BEGIN IMMEDIATE", {})
+        try:
+            # In the order of the statements, as when they run together: a claim comes after what makes tasks ready,
+            # or its answer and their wake-ups could cross.
+            for place in sorted(range(len(self._writes)), key=lambda place: self._first(self._writes[place])):
+                execute("SAVEPOINT apart", {})
+                try:
+                    self.outcomes[place] = self._run_one(self._writes[place], execute)
+                except Exception as error:
+                    if is_storage_trouble(error) or not in_transaction():
+                        raise
+                    self.outcomes[place] = error
+                    execute("ROLLBACK TO apart", {})
+                execute("RELEASE apart", {})
+            landed = any(isinstance(outcome, list) for outcome in self.outcomes.values())
+            execute("COMMIT" if landed else "ROLLBACK", {})
         except BaseException:
             if in_transaction():
                 execute("ROLLBACK", {})
             raise
 
-    def _run_step(
-        self,
-        execute: Callable[[str, Params], sqlite3.Cursor],
-        statement: Statement,
-        members: list[tuple[Call, list[Row]]],
-    ) -> None:
-        # fetchall: a statement with RETURNING has not done its work until its last row is fetched.
-        returned = execute(statement.text, _params([call for call, _ in members])).fetchall()
-        if len(members) == 1:
-            members[0][1].extend(returned)
-            return
-        by_key = {call.key: rows for call, rows in members if call.key is not None}
-        for row in returned:
-            if (target := by_key.get(row[0])) is not None:
-                target.append(row)
+    def _first(self, write: Write) -> int:
+        return min((self._statements[call.statement].order for call in write.calls), default=0)
+
+    def _run_one(self, write: Write, execute: Execute) -> Answer:
+        plan = _Plan([write], self._statements)
+        plan.run(execute)
+        if (error := _refusal(write, plan.answers[0])) is not None:
+            raise error
+        return plan.answers[0]
+
+
+def _refusal(write: Write, answer: Answer) -> Exception | None:
+    if write.check is not None:
+        try:
+            write.check(answer)
+        except Exception as error:
+            return error
+    return None
+
+
+def is_storage_trouble(error: Exception) -> bool:
+    """The disk or the file, not what was written to it."""
+    return isinstance(error, sqlite3.Error) and not isinstance(
+        error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError | sqlite3.InterfaceError
+    )
 
 
 class WriterConnection(sqlite3.Connection):
-    """Runs a Transaction passed as the parameters of the statement TRANSACTION; else an ordinary connection."""
+    """Runs a Transaction or an Apart, passed as the parameters of the statement TRANSACTION; else an ordinary one."""
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         if sql is not TRANSACTION:
             return super().execute(sql, parameters)
         parameters.run(super().execute, lambda: self.in_transaction)
-        return self.cursor()  # which has no rows; the answers are in the Transaction
+        return self.cursor()  # which has no rows; the answers are in what was passed
 
 
 def _params(calls: Sequence[Call]) -> Params:

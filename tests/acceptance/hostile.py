@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from quart_app import TaskContext, task
+from quart_app.runner.blocking import BlockingTaskContext
 from quart_app.runner.child import ProcessTaskContext
-from quart_app.runner.context import BlockingTaskContext
 
 
 def journal(path: str, *words: object) -> None:

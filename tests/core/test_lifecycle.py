@@ -171,7 +171,9 @@ def test_they_run_alone_early_enough_to_be_found_out_in_time(max_crashes: int, s
     assert lifecycle.suspect_seats(64, max_crashes) == seats
 
 
-@pytest.mark.parametrize(("lived_ms", "seconds"), [(0, 10), (4_999, 10), (5_001, 10.002), (60_000, 120), (30 * 86_400_000, 3600)])
+@pytest.mark.parametrize(
+    ("lived_ms", "seconds"), [(0, 10), (4_999, 10), (5_001, 10.002), (60_000, 120), (30 * 86_400_000, 3600)]
+)
 def test_a_suspect_gives_up_its_seat_when_it_runs_much_longer_than_before(lived_ms: int, seconds: float) -> None:
     assert lifecycle.suspect_seconds(lived_ms) == seconds
 

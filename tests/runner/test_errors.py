@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import pytest
 
 from quart_app import TaskContext, task
-from quart_app.runner.context import BlockingTaskContext
+from quart_app.runner.blocking import BlockingTaskContext
 from tests.runner.conftest import Start
 from tests.runner.engine import Engine, result
 

@@ -10,7 +10,7 @@ import pytest
 
 from quart_app import TaskContext, task
 from quart_app.core.errors import ClaimLost
-from quart_app.runner.context import BlockingTaskContext
+from quart_app.runner.blocking import BlockingTaskContext
 from quart_app.service import TaskHandle
 from tests.runner.conftest import Start
 from tests.runner.engine import Engine, Gate, result, until

@@ -12,7 +12,8 @@ import pytest
 
 from quart_app import TaskContext, task
 from quart_app.core.errors import TaskFailed
-from quart_app.runner.context import PROGRESS_INTERVAL, BlockingTaskContext
+from quart_app.runner.blocking import BlockingTaskContext
+from quart_app.runner.context import PROGRESS_INTERVAL
 from tests.runner.conftest import Start
 from tests.runner.engine import Engine, Gate, result, until
 

@@ -10,7 +10,7 @@ import pytest
 
 from quart_app import NonRetryable, Retry, TaskContext, task
 from quart_app.core.task import Task
-from quart_app.runner.context import BlockingTaskContext
+from quart_app.runner.blocking import BlockingTaskContext
 from quart_app.service import TaskHandle
 from tests.runner.engine import Engine, result, until
 

@@ -11,7 +11,7 @@ import pytest
 
 from quart_app import TaskContext, task
 from quart_app.core.errors import Draining, StoreUnavailable
-from quart_app.runner.context import BlockingTaskContext
+from quart_app.runner.blocking import BlockingTaskContext
 from quart_app.service import TaskRequest
 from tests.runner.conftest import Start
 from tests.runner.engine import Gate, result, until

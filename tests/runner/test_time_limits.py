@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from quart_app import TaskContext, task
-from quart_app.runner.context import BlockingTaskContext
+from quart_app.runner.blocking import BlockingTaskContext
 from tests.runner.conftest import Start
 from tests.runner.engine import Engine, Gate, result, until
 

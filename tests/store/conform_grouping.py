@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from quart_app.core.errors import IdempotencyConflict
+from quart_app.core.errors import IdempotencyConflict, UploadNotFound
 from quart_app.store.base import Store
 from tests.store.kit import ERROR, Bells, Sql, T, claimed, keyed, new_task
 
@@ -86,6 +86,83 @@ class Grouping:
         found = await asyncio.gather(*(store.get(one.id) for one in good))
         assert None not in found
         assert sum(count.n for count in await store.counts()) == 1 + 1 + 20
+
+    @pytest.mark.parametrize("wrong", [1, 4])
+    async def test_wrong_keys_cost_the_good_writes_beside_them_no_commits(self, store: Store, wrong: int) -> None:
+        await store.enqueue([keyed("k", "one")])
+        before = await commits(store)
+        answers = await asyncio.gather(
+            *(store.enqueue([new_task()]) for _ in range(50)),
+            *(store.enqueue([keyed("k", "two")]) for _ in range(wrong)),
+            *(store.enqueue([new_task()]) for _ in range(50)),
+            return_exceptions=True,
+        )
+        assert sum(isinstance(answer, IdempotencyConflict) for answer in answers) == wrong
+        assert sum(count.n for count in await store.counts()) == 101
+        assert await commits(store) - before <= 3
+
+    async def test_what_a_constraint_refuses_costs_the_good_writes_beside_it_no_commits(self, store: Store) -> None:
+        before = await commits(store)
+        answers = await asyncio.gather(
+            *(store.enqueue([new_task()]) for _ in range(50)),
+            store.enqueue([new_task(), new_task(priority=1000)]),
+            *(store.enqueue([new_task()]) for _ in range(50)),
+            return_exceptions=True,
+        )
+        assert sum(isinstance(answer, BaseException) for answer in answers) == 1
+        assert sum(count.n for count in await store.counts()) == 100
+        assert await commits(store) - before <= 3
+
+    async def test_who_was_refused_for_what_a_refused_one_had_written_is_asked_again(self, store: Store) -> None:
+        """The first takes the key and is refused for its upload: the others have met a key that is not taken."""
+        unknown = keyed("k", "one", uploads=("0" * 32,))
+        taken, same, other = keyed("k", "two"), keyed("k", "two"), keyed("k", "three")
+        answers = await asyncio.gather(
+            *(store.enqueue([task]) for task in (new_task(), unknown, taken, same, other, new_task())),
+            return_exceptions=True,
+        )
+        assert isinstance(answers[1], UploadNotFound)
+        assert isinstance(answers[4], IdempotencyConflict)
+        assert [answers[n][0].id for n in (2, 3)] == [taken.id, taken.id]  # type: ignore[index]
+        assert [(await store.get(task.id)) is not None for task in (unknown, taken, same, other)] == [
+            False,
+            True,
+            False,
+            False,
+        ]
+
+    async def test_a_claim_is_answered_before_anybody_hears_of_a_task_it_has_not_seen(
+        self, store: Store, bells: Bells
+    ) -> None:
+        """The dispatcher takes a wake-up that came before the answer for one of a task that the claim has seen."""
+        heard: list[str] = []
+
+        async def claim() -> None:
+            taken = await store.claim({"late": 9}, T)
+            heard.append(f"{len(taken)} claimed, rung: {('ready', 'late', False) in bells.heard}")
+
+        refused = store.enqueue([keyed("k", "one", uploads=("0" * 32,))])
+        late = store.enqueue([keyed("k", "two", queue="late")])
+        answers = await asyncio.gather(refused, late, claim(), store.probe(), return_exceptions=True)
+        assert isinstance(answers[0], UploadNotFound)
+        assert heard in (["0 claimed, rung: False"], ["1 claimed, rung: True"])
+        assert ("ready", "late", False) in bells.heard
+
+    async def test_many_lines_of_one_run_share_their_commits_and_keep_their_order(self, store: Store) -> None:
+        old = await claimed(store)
+        await store.release(old.id, old.fence, "default", T)
+        (task,) = await store.claim({"default": 1}, T)
+        before = await commits(store)
+        landed = await asyncio.gather(
+            *(
+                store.log(task.id, task.fence if n % 3 else old.fence, str(n), T)  # a third from a run that is over
+                for n in range(300)
+            )
+        )
+        assert landed == [n % 3 > 0 for n in range(300)]
+        assert await commits(store) - before <= 3
+        logged = [event.data for event in await store.events(task.id, 0, 999) if event.name == "log"]
+        assert logged == [str(n) for n in range(300) if n % 3]
 
     @pytest.mark.parametrize("turns", [0, 1, 2, 5])
     async def test_a_caller_that_goes_away_neither_stops_nor_splits_its_write(

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from quart_app.core.task import STATUSES
+from quart_app.core.task import STATUSES, TaskFilter
 from quart_app.store.base import Store
 from tests.store.conform_running import WRITES
 from tests.store.kit import ERROR, Bells, Sql, T, claimed, crashed, in_status, pending
@@ -185,6 +185,10 @@ class Hands:
         (task,) = await store.claim({"default": 9}, T)
         await store.complete(task.id, task.fence, '"' + "y" * 999 + '"', T)
         assert await store.delete(task.id)
+        assert await store.events(task.id, 0, 9) == await store.steps(task.id) == await store.errors(task.id, 9) == []
+        assert await store.find(TaskFilter(tag="a")) == [], "gone for everybody, before its rows are"
+        while await store.clear_deleted(5, 500):
+            pass
         assert {table: rows for table, rows in everything(sql).items() if rows} == {}
         assert await store.counts() == []
         assert await store.events(task.id, 0, 9) == []

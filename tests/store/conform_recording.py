@@ -24,6 +24,26 @@ class Recording:
         ]
         assert [step.output for step in steps] == ["1", '{"b":[2]}', '"' + "x" * 5000 + '"']
 
+    async def test_names_of_steps_come_in_pages_and_small_outputs_with_them(self, store: Store) -> None:
+        task = await claimed(store)
+        outputs = {"a": "1", "b": '"' + "é" * 20 + '"', "c": "3", "d": '"' + "x" * 50 + '"', "e": "5"}
+        for ordinal, (name, output) in enumerate(outputs.items()):
+            await store.record_step(task.id, task.fence, name, output, ordinal, T, False)
+        found = []
+        while page := await store.step_names(task.id, found[-1].name if found else "", 2, 41):
+            assert len(page) <= 2
+            found += page
+        assert [(step.name, step.size, step.output) for step in found] == [
+            ("a", 1, "1"),
+            ("b", 42, None),
+            ("c", 1, "3"),
+            ("d", 52, None),
+            ("e", 1, "5"),
+        ]
+        assert {name: await store.step_output(task.id, name) for name in outputs} == outputs
+        assert await store.step_output(task.id, "z") is None
+        assert await store.step_names("no-such-id", "", 2, 41) == []
+
     async def test_recorded_steps_survive_a_retry_a_release_a_crash_and_the_end(self, store: Store) -> None:
         task = await claimed(store)
         await store.record_step(task.id, task.fence, "one", "1", 1, T, False)
@@ -121,3 +141,12 @@ class Recording:
             after = page[-1].seq
         assert seen == [str(number) for number in range(10)]
         assert await store.events("no-such-id", 0, 9) == []
+
+    async def test_progress_that_is_no_event_is_shown_all_the_same(self, store: Store) -> None:
+        task = await claimed(store)
+        assert await store.count_events(task.id) == 2
+        assert await store.progress(task.id, task.fence, 1, 2, "kept", T)
+        assert await store.progress(task.id, task.fence, 2, 2, "shown", T, event=False)
+        assert (await store.get(task.id)).message == "shown"  # type: ignore[union-attr]
+        assert await store.count_events(task.id) == 3
+        assert not await store.progress(task.id, task.fence + 1, 3, 3, "late", T, event=False)

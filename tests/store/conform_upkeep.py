@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from quart_app.core.task import TaskError
+from quart_app.core.task import TaskError, TaskFilter
 from quart_app.store.base import Store
 from tests.store.kit import ERROR, Bells, Sql, T, claimed, crashed, in_status, keyed, new_task, pending
-from tests.store.soundness import everything
+from tests.store.soundness import assert_sound, everything
 
 HOUR = 3_600_000
 POISON = TaskError(type="poisoned", message="its process died", retryable=False)
@@ -257,3 +257,53 @@ class Upkeep:
         await store.fail(again.id, again.fence, ERROR, T + 999)
         assert await store.prune(T + 1004, T + 1004, 9) == 0
         assert await store.prune(T + 1005, T + 1005, 9) == 1
+
+    # --- what is left of deleted tasks
+
+    async def test_what_is_left_of_deleted_tasks_goes_in_bites_of_rows(self, store: Store, sql: Sql) -> None:
+        kept = await claimed(store, queue="kept", tags=("t",), args='{"x":"' + "y" * 300 + '"}')
+        await store.record_step(kept.id, kept.fence, "s", "1", 1, T, False)
+        for _ in range(3):
+            task = await claimed(store, tags=("t",), args='{"x":"' + "y" * 300 + '"}')
+            for n in range(10):
+                await store.log(task.id, task.fence, "{}", T)
+                await store.record_step(task.id, task.fence, f"s{n}", "1", n, T, False)
+            await store.fail(task.id, task.fence, ERROR, T)
+            assert await store.delete(task.id)
+        before = sum(map(len, everything(sql).values()))
+        sizes = []
+        while went := await store.clear_deleted(7, 10**6):
+            sizes.append(went)
+            assert_sound(sql)
+        assert max(sizes) == 7
+        # 10 lines, 10 steps with an event each, 3 of the status, args, tag, error; and its place among the deleted.
+        assert sum(sizes) == 3 * (10 + 20 + 3 + 3 + 1)
+        assert before - sum(map(len, everything(sql).values())) == sum(sizes) - 3
+        assert sql("SELECT count(*) FROM deleted_tasks") == [(0,)]
+        assert [task.id for task in await store.find(TaskFilter(tag="t"))] == [kept.id]
+        assert [step.name for step in await store.steps(kept.id)] == ["s"]
+
+    async def test_a_bite_holds_about_so_much_text_and_one_row_at_least(self, store: Store, sql: Sql) -> None:
+        task = await claimed(store)
+        for n in range(6):
+            await store.record_step(task.id, task.fence, f"s{n}", '"' + "x" * 1000 + '"', n, T, False)
+        await store.complete(task.id, task.fence, '"' + "x" * 5000 + '"', T)
+        await store.delete(task.id)
+        left = []
+        while await store.clear_deleted(999, 2000):
+            left.append(sql("SELECT (SELECT count(*) FROM steps), (SELECT count(*) FROM results)")[0])
+        assert left == [(4, 1), (2, 1), (0, 1), (0, 0), (0, 0)], "the last bite takes its number"
+        assert sql("SELECT count(*) FROM deleted_tasks") == [(0,)]
+
+    async def test_a_pruned_task_is_gone_at_once_and_its_rows_in_bites(self, store: Store, sql: Sql) -> None:
+        task = await claimed(store)
+        for _ in range(20):
+            await store.log(task.id, task.fence, "{}", T)
+        await store.complete(task.id, task.fence, "1", T)
+        assert await store.prune(T + 9, T + 9, 9) == 1
+        assert await store.get(task.id) is None
+        assert await store.events(task.id, 0, 99) == await store.feed(0, 10**9, 99) == []
+        assert sql("SELECT count(*) FROM events") == [(23,)]
+        assert_sound(sql)
+        assert [await store.clear_deleted(20, 10**6) for _ in range(3)] == [20, 4, 0]
+        assert {table: rows for table, rows in everything(sql).items() if rows} == {}

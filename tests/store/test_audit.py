@@ -111,13 +111,14 @@ FAULTS = {
     "a counter that drifted": ("UPDATE counters SET n = n + 1 WHERE status = 'failed' AND n > 0", "counter"),
     "a counter that is gone": ("DELETE FROM counters WHERE status = 'completed'", "says 0"),
     "a task without its counter": ("DELETE FROM tasks WHERE status = 'completed'", "counter"),
+    "a task among the deleted ones": ("INSERT INTO deleted_tasks SELECT min(seq) FROM tasks", "among the deleted"),
     "somebody else's key": ("UPDATE idempotency_keys SET owner = 'eve'", "another owner"),
 }
 ORPHANS = {
     "args": "INSERT INTO args VALUES ({}, '{{}}')",
     "results": "INSERT INTO results VALUES ({}, '1')",
     "progress": "INSERT INTO progress VALUES ({}, 1, 0, 0, NULL)",
-    "steps": "INSERT INTO steps VALUES ({}, 's', '1', 1, 0, 1)",
+    "steps": "INSERT INTO steps VALUES ({}, 's', 1, 0, 1, 1, '1')",
     "errors": "INSERT INTO errors VALUES ({}, 1, 1, 0, 'E', 'm', 0, NULL)",
     "tags": "INSERT INTO tags VALUES ('t', {})",
     "crash_groups": "INSERT INTO crash_groups VALUES ({}, 'w')",

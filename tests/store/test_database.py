@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from quart_app.core.errors import StoreClosed, StoreUnavailable
+from quart_app.clock import SystemClock
+from quart_app.core.errors import ReadTooLong, StoreClosed, StoreUnavailable
 from quart_app.core.task import TaskFilter
+from quart_app.runner.insist import insist
 from quart_app.store import migrate, sqlite, statements
 from quart_app.store.base import Store
 from quart_app.store.sql_store import SqlStore
@@ -87,6 +89,58 @@ async def test_a_read_that_takes_too_long_is_given_up_and_the_next_one_works(
     with pytest.raises(StoreUnavailable, match="interrupted"):
         await database.scan(ENDLESS, {})
     assert await store.find(TaskFilter()) == []
+
+
+async def test_the_statement_of_a_caller_who_goes_away_ends_with_him(
+    store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "MAX_READ_SECONDS", 1000)
+    for turns in (1, 2, 50):
+        callers = [asyncio.create_task(database.scan(ENDLESS, {})) for _ in range(2 * sqlite.SCANNERS)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for _ in range(2):  # a caller may be cancelled again while he waits for the end
+            for caller in callers:
+                caller.cancel()
+            await asyncio.sleep(0)
+        done = await asyncio.wait_for(asyncio.gather(*callers, return_exceptions=True), 20)
+        assert all(isinstance(one, asyncio.CancelledError) for one in done)
+        found = [asyncio.create_task(store.find(TaskFilter())) for _ in range(2 * sqlite.SCANNERS)]
+        assert await asyncio.wait_for(asyncio.gather(*found), 20) == [[]] * len(found)
+
+
+async def test_callers_who_go_away_do_not_move_the_time_limit_of_others(
+    store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "SCANNERS", 1)
+    del database._scanners[1:]
+    monkeypatch.setattr(sqlite, "MAX_READ_SECONDS", 0.5)
+    patient = asyncio.create_task(database.scan(ENDLESS, {}))
+    ends = asyncio.get_running_loop().time() + 20
+    while not patient.done():
+        assert asyncio.get_running_loop().time() < ends, "the others have moved its limit"
+        hasty = asyncio.create_task(database.scan(ENDLESS, {}))
+        await asyncio.wait([patient], timeout=0.1)
+        hasty.cancel()
+    assert isinstance(patient.exception(), ReadTooLong)
+
+
+async def test_a_read_that_took_too_long_is_not_repeated_and_other_trouble_is(
+    store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "MAX_READ_SECONDS", 0.02)
+    with pytest.raises(ReadTooLong, match="took longer than"):
+        await insist(lambda: database.scan(ENDLESS, {}), SystemClock())
+    tries = 0
+
+    async def busy_once() -> int:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise StoreUnavailable("busy")
+        return tries
+
+    assert await insist(busy_once, SystemClock()) == 2
 
 
 async def test_a_slow_listing_does_not_hold_up_a_look_at_one_task(

@@ -159,7 +159,7 @@ async def test_closing_in_the_middle_of_the_check_leaves_nothing_behind(
     with closing(sqlite3.connect(killed)) as connection, connection:
         connection.execute(
             "INSERT INTO steps WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)"
-            " SELECT 1, i, hex(randomblob(10)), 1, 1, 1 FROM n"
+            " SELECT 1, i, 1, 1, 1, 20, hex(randomblob(10)) FROM n"
         )
     before = set(threading.enumerate())
     async with served(killed, bells) as database:

@@ -55,6 +55,7 @@ PARAMS: dict[str, object] = {
     "sha256": "s",
     "expires_at": T,
     "most": 9,
+    "keys": '[[1, "n"]]',
 }
 # Built from parts by `find`, or parts themselves.
 PARTS = ("find", "find_documents", "source_", "when_", "task_columns", "task_joins", "schedule_columns")
@@ -128,6 +129,12 @@ def test_a_statement_walks_no_table_and_sorts_nothing(schema: sqlite3.Connection
         ("unpark", "tasks_waiting"),
         ("next_due", "tasks_delayed"),
         ("expire_uploads", "uploads_expiring"),
+        ("expire_uploads", "SEARCH s USING PRIMARY KEY (upload=? AND owner=?)"),
+        ("step_names", "SEARCH s USING PRIMARY KEY (task=? AND name>?)"),
+        ("step_output", "SEARCH s USING PRIMARY KEY (task=? AND name=?)"),
+        ("count_events", "COVERING INDEX events_by_task (task=?)"),
+        ("left_rows", "events_by_task (task=?)"),
+        ("left_rows", "tags_by_task (task=?)"),
         ("add_upload", "uploads_unused (owner=?)"),
         ("known_files", "sqlite_autoindex_uploads_2 (file=?)"),
         ("get", "sqlite_autoindex_tasks_1 (id=?)"),
