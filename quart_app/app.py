@@ -177,10 +177,9 @@ class QuartTasks:
             )
             self._metrics.kinds = frozenset(runtime.registry.names())
             await runtime.open(self._exposed)
-        except StartupError as error:
-            self._signals.start_failed(error)
-            raise
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, StartupError):
+                self._signals.start_failed(error)
             self._signals.restore()
             raise
         self._watch = LoopWatch(self._signals.hopeless, self._signals.keep)
