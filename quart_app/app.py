@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from types import ModuleType
@@ -45,6 +46,8 @@ from quart_app.web.stall import Stall
 from quart_app.web.streams import StreamViews
 from quart_app.web.tasks import TaskViews
 from quart_app.web.uploads import UploadViews
+
+log = logging.getLogger("quart_app")
 
 EXAMPLES: Final = (
     VisitViews,
@@ -163,6 +166,7 @@ class QuartTasks:
         return self.door.runtime
 
     async def _start(self) -> None:
+        self._signals.install()
         try:
             runtime = Runtime(
                 self.door.settings,
@@ -173,13 +177,15 @@ class QuartTasks:
             )
             self._metrics.kinds = frozenset(runtime.registry.names())
             await runtime.open(self._exposed)
-        except StartupError as error:
-            self._signals.start_failed(error)
+        except BaseException as error:
+            if isinstance(error, StartupError):
+                self._signals.start_failed(error)
+            self._signals.restore()
             raise
-        self._watch = LoopWatch(self._signals.hopeless)
+        self._watch = LoopWatch(self._signals.hopeless, self._signals.keep)
         self.door.runtime = runtime
         Stall.stopping = runtime.draining
-        self._signals.install(runtime.begin_drain)
+        self._signals.started(runtime.begin_drain)
         # A stop without a signal (a reload, somebody else's server): Quart says so here, before it cancels anything.
         self._shutdown = asyncio.create_task(self._await_shutdown(runtime), name="shutdown")
         self._watch.start()
@@ -194,12 +200,17 @@ class QuartTasks:
 
     async def _stop(self) -> None:
         runtime, self.door.runtime = self.door.runtime, None
-        if runtime is not None:
-            self._watch.stop()
-            self._shutdown.cancel()
-            await self._control.close()
-            await runtime.close()
-        self._signals.stopped()
+        try:
+            if runtime is not None:
+                self._watch.stop()
+                self._shutdown.cancel()
+                await self._control.close()
+                await runtime.close()
+        except BaseException:
+            log.exception("the stop did not end as it should; unfinished tasks resume at the next start")
+            raise
+        finally:
+            self._signals.stopped()
 
     def _kinds(self) -> Iterable[TaskKind[..., Any]]:
         found = Registry()

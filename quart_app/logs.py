@@ -7,11 +7,13 @@ Records of the standard library's loggers and of structlog's take the same way: 
 from __future__ import annotations
 
 import datetime
+import errno
 import json
 import logging
 import logging.handlers
 import os
 import queue
+import select
 import sys
 import threading
 import time
@@ -154,8 +156,13 @@ class _Sink:
 
     def wait_idle(self, timeout: float) -> None:
         """Until all is written, at most `timeout` seconds."""
-        with self._queue.all_tasks_done:
-            self._queue.all_tasks_done.wait_for(lambda: not self._queue.unfinished_tasks, timeout)
+        ends = time.monotonic() + timeout
+        if self._queue.all_tasks_done.acquire(timeout=timeout):
+            try:
+                left = max(ends - time.monotonic(), 0.0)
+                self._queue.all_tasks_done.wait_for(lambda: not self._queue.unfinished_tasks, left)
+            finally:
+                self._queue.all_tasks_done.release()
 
     def _work(self) -> None:
         while True:
@@ -198,7 +205,11 @@ class _File(_Raising, logging.handlers.RotatingFileHandler):
 
 
 def _for_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    # The opening of a pipe would wait for somebody who reads it; like this it is an error (ENXIO).
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o600)
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(descriptor, True)  # its own: writing may wait, in the thread of the log
+    return descriptor
 
 
 def _print_once(_record: logging.LogRecord) -> bool:
@@ -215,9 +226,10 @@ def setup(settings: Settings) -> None:
         settings.log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = _File(settings.log_path, maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8", errors="replace")
     except OSError as error:
+        why = "a pipe that nobody reads, or a socket" if error.errno == errno.ENXIO else error.strerror
         if not settings.log_file:
-            raise StoreBroken(f"cannot write {settings.log_path}: {error.strerror}") from error
-        raise ConfigError(f"QUART_APP_LOG_FILE: cannot write {settings.log_path}: {error.strerror}") from error
+            raise StoreBroken(f"cannot write {settings.log_path}: {why}") from error
+        raise ConfigError(f"QUART_APP_LOG_FILE: cannot write {settings.log_path}: {why}") from error
     _sinks.extend((_Sink(_Console(sys.stderr), _for_people), _Sink(file, _as_json)))
     root = logging.getLogger()
     root.addHandler(_Front())
@@ -247,17 +259,23 @@ def flush(timeout: float = 0.5) -> None:
 
 def last_words(text: str) -> None:
     """A line on stderr before the process is ended, and what the log still holds. Takes at most a second: nobody may
-    be reading, and a process that must end does not wait for a reader."""
-    if sys.stderr is not None:
-        writer = threading.Thread(target=_say, args=(f"{text}\n",), name="last-words", daemon=True)
-        writer.start()
-        writer.join(0.5)
+    be reading, and a process that must end does not wait for a reader. It starts no thread: there may be none left."""
+    try:
+        _say(f"{text}\n".encode(errors="backslashreplace"))
+    except (OSError, ValueError):
+        pass  # closed; the log has it
     flush()
 
 
-def _say(text: str) -> None:
-    try:
-        sys.stderr.write(text)
-        sys.stderr.flush()
-    except (OSError, ValueError):
-        pass  # closed; the log has it
+def _say(line: bytes) -> None:
+    stream = sys.__stderr__  # a task may have put something else into the place of sys.stderr
+    if stream is None:
+        return
+    descriptor = stream.fileno()
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(descriptor, select.POLLOUT)
+        if not any(events & select.POLLOUT for _, events in poll.poll(500)):
+            return  # what cannot take a line within half a second has no reader
+        line = line[: select.PIPE_BUF]  # so much of it does not block
+    os.write(descriptor, line)

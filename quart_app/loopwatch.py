@@ -22,8 +22,10 @@ HOPELESS: Final = 60.0
 
 
 class LoopWatch:
-    def __init__(self, on_hopeless: Callable[[], None]) -> None:
+    def __init__(self, on_hopeless: Callable[[], None], on_tick: Callable[[], None] = lambda: None) -> None:
+        """`on_tick` is called on the loop at every tick."""
         self._on_hopeless = on_hopeless
+        self._on_tick = on_tick
         self._loop = asyncio.get_running_loop()
         self._watched = threading.get_ident()
         self._stopped = threading.Event()
@@ -51,8 +53,17 @@ class LoopWatch:
             self._late.append(max(now - self._ticked_at - TICK, 0.0))
         self._ticked_at = now
         self._timer = self._loop.call_later(TICK, self._tick)
+        self._on_tick()
 
     def _watch(self) -> None:
+        while True:
+            try:
+                self._look()
+                return
+            except MemoryError:  # of a look at the stack; what is watched for may be just that
+                time.sleep(TICK)
+
+    def _look(self) -> None:
         told = False
         looked_at = time.monotonic()
         while not self._stopped.wait(TICK):
@@ -64,18 +75,22 @@ class LoopWatch:
             stalled = now - self._ticked_at
             if stalled > STALLED and not self._loop.is_running():
                 # A SystemExit in some callback, or a server that could not listen: nobody runs the loop any more.
-                log.critical("the event loop has ended without a stop; the process ends")
-                self._on_hopeless()
+                self._give_up("the event loop has ended without a stop; the process ends")
                 return
             if stalled < STALLED:
                 told = False
             elif stalled > HOPELESS:
-                log.critical("the event loop has not moved for %.0f s; the process ends", stalled)
-                self._on_hopeless()
+                self._give_up(f"the event loop has not moved for {stalled:.0f} s; the process ends")
                 return
             elif not told:
                 told = True
                 log.error("the event loop is blocked; it is here:", extra={"trace": self._where()})
+
+    def _give_up(self, why: str) -> None:
+        try:
+            log.critical("%s", why)
+        finally:
+            self._on_hopeless()
 
     def _where(self) -> str:
         frame = sys._current_frames().get(self._watched)

@@ -16,6 +16,7 @@ from hypercorn.config import Config
 
 from quart_app import logs
 from quart_app.app import standalone_app
+from quart_app.control import MAX_ADDRESS
 from quart_app.core.errors import ConfigError
 from quart_app.settings import Settings
 
@@ -40,11 +41,13 @@ def run(settings: Settings, bind: str | None, config_file: str | None) -> None:
         while not serving.done():
             try:
                 loop.run_until_complete(serving)
-            except (SystemExit, KeyboardInterrupt) as error:
-                # asyncio passes these on from any task or callback of a user; the loop can simply go on.
-                if serving.done():
+            except (SystemExit, KeyboardInterrupt, RuntimeError) as error:
+                # asyncio passes the first two on from any task or callback of a user, and raises the third when one
+                # has stopped the loop; it can simply go on.
+                if serving.done() or loop.is_closed():
                     raise
-                log.error("a task's code raised %s outside of its handler; the server goes on", type(error).__name__)
+                what = "stopped the event loop" if isinstance(error, RuntimeError) else f"raised {type(error).__name__}"
+                log.error("a task's code %s outside of its handler; the server goes on", what)
 
 
 def _raise_descriptor_limit() -> None:
@@ -76,14 +79,34 @@ def _config(settings: Settings, bind: str | None, config_file: str | None) -> Co
         config = Config.from_toml(str(path)) if config_file or path.exists() else Config()
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
+    _make_absolute(config)
     config.errorlog = logging.getLogger("quart_app.server")  # Hypercorn's own lines, written by our handlers
     config.workers = 1  # Hypercorn's word for 0 when it is called from Python
     wanted = bind or settings.bind
     if wanted:
-        config.bind = [wanted]
+        config.bind = [_absolute(wanted)]
     elif not path.exists():
         config.bind = [DEFAULT_BIND]
     return config
+
+
+def _make_absolute(config: Config) -> None:
+    """The paths that Hypercorn uses after tasks' code may have changed the working directory: at the end of the start
+    and, for a socket, at the stop."""
+    for name in ("certfile", "keyfile", "ca_certs", "pid_path", "accesslog"):
+        path = getattr(config, name)
+        if isinstance(path, str) and path != "-":  # the console
+            setattr(config, name, str(Path(path).absolute()))
+    for name in ("bind", "insecure_bind", "quic_bind"):
+        setattr(config, name, [_absolute(address) for address in getattr(config, name)])
+
+
+def _absolute(address: str) -> str:
+    if not address.startswith("unix:"):
+        return address
+    path = Path(address.removeprefix("unix:")).absolute()
+    # A short name may lead to a folder whose whole name does not fit into a socket's address.
+    return f"unix:{path}" if len(os.fsencode(path)) <= MAX_ADDRESS else address
 
 
 def _is_loopback(address: str) -> bool:

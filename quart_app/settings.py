@@ -16,6 +16,7 @@ from quart_app.core.errors import ConfigError
 from quart_app.core.limits import MAX_CALLS, MAX_SECONDS
 
 PREFIX: Final = "QUART_APP_"
+_SQLITE: Final = "sqlite:///"
 SECRET: Final = frozenset({"api_keys", "key", "smtp_url"})  # never shown
 
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
@@ -27,8 +28,11 @@ _HOST: Final = r"([^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
 BaseUrl = Annotated[str, msgspec.Meta(pattern=rf"^https?://{_HOST}(/[^\s?#]*)?\Z")]
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Names are those of the environment without the prefix, in lower case; sizes in bytes."""
+class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """Names are those of the environment without the prefix, in lower case; sizes in bytes.
+
+    A relative path starts at the working directory of the moment the settings are made: they keep it absolute, because
+    tasks may change that directory."""
 
     data_dir: str = "instance"
     database_url: str = ""
@@ -69,6 +73,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_file: str = ""
 
+    def __post_init__(self) -> None:
+        fixed = {"data_dir": _absolute(self.data_dir)}
+        if self.log_file:
+            fixed["log_file"] = _absolute(self.log_file)
+        if self.database_url.startswith(_SQLITE) and self.database_url != _SQLITE:
+            fixed["database_url"] = _SQLITE + _absolute(self.database_url.removeprefix(_SQLITE))
+        for name, value in fixed.items():
+            msgspec.structs.force_setattr(self, name, value)
+        # Beside the text, not in it: the working directory may have a comma in its name.
+        self.__dict__["_task_modules"] = [
+            _absolute(word) if word.endswith(".py") else word for word in _words(self.tasks)
+        ]
+
     def __repr__(self) -> str:
         """Without the secrets: a repr gets into logs and tracebacks."""
         shown = (f"{name}={'…' if name in SECRET else repr(getattr(self, name))}" for name in self.__struct_fields__)
@@ -89,7 +106,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def database_path(self) -> Path:
         """Where the file really is: its lock and its -wal lie beside that, whatever links lead there."""
-        path = Path(self.database_url.removeprefix("sqlite:///")) if self.database_url else self.data_path / "tasks.db"
+        path = Path(self.database_url.removeprefix(_SQLITE)) if self.database_url else self.data_path / "tasks.db"
         return Path(os.path.realpath(path)) if path.is_symlink() else path
 
     @property
@@ -98,11 +115,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def task_modules(self) -> list[str]:
-        return _words(self.tasks)
+        """Of QUART_APP_TASKS: modules by their names, `.py` files by their absolute paths."""
+        found: list[str] = self.__dict__["_task_modules"]
+        return found
 
     @property
     def step_seconds(self) -> list[float]:
         return [float(text) for text in self.simulated_steps.split(",")]
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute())  # `..` stays, because behind a symbolic link it leads somewhere else
 
 
 def _words(text: str) -> list[str]:
@@ -110,6 +133,7 @@ def _words(text: str) -> list[str]:
 
 
 _TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+_DEFAULTS: Final = {field.name: field.default for field in msgspec.structs.fields(Settings)}
 
 
 def load(environ: Mapping[str, str] | None = None, dotenv: str | None = ".env") -> Settings:
@@ -131,7 +155,12 @@ def load(environ: Mapping[str, str] | None = None, dotenv: str | None = ".env") 
         if name not in _TYPES:
             raise ConfigError(f"{key}: no such setting (the README lists them all)")
         given[name] = _convert(key, name, text)
-    settings = Settings(**given)
+    try:
+        settings = Settings(**given)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"the working directory does not exist any more; set {PREFIX}DATA_DIR to a whole path"
+        ) from None
     _check(settings)
     return settings
 
@@ -152,7 +181,7 @@ def _convert(key: str, name: str, text: str) -> Any:
 
 
 def _is_text(name: str) -> bool:
-    return isinstance(getattr(Settings(), name), str)
+    return isinstance(_DEFAULTS[name], str)
 
 
 def check_bind(address: str) -> None:
@@ -165,9 +194,9 @@ def check_bind(address: str) -> None:
 
 
 def _check(settings: Settings) -> None:
-    if settings.database_url and not settings.database_url.startswith("sqlite:///"):
+    if settings.database_url and not settings.database_url.startswith(_SQLITE):
         raise ConfigError(f"{PREFIX}DATABASE_URL: must start with sqlite:/// (this version serves SQLite only)")
-    if settings.database_url == "sqlite:///":
+    if settings.database_url == _SQLITE:
         raise ConfigError(f"{PREFIX}DATABASE_URL: names no file")
     if settings.bind:
         try:

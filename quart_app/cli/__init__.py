@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 
+from quart_app import process_setup
 from quart_app import settings as settings_module
 from quart_app.cli import parser
 from quart_app.cli.errors import CommandError
@@ -17,6 +18,7 @@ CODE_INTERRUPTED = 130
 
 
 def main(argv: list[str] | None = None) -> None:
+    process_setup.prepare()
     arguments = parser.build().parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal may know few characters

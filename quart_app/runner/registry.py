@@ -31,6 +31,7 @@ R = TypeVar("R")
 _KIND: Final = re.compile(KIND_PATTERN)
 _QUEUE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _RESERVED: Final = frozenset({"self", "ctx"})
+_LONGEST: Final = 10**9  # seconds, as over HTTP: about 30 years
 
 
 class Handle(Protocol):
@@ -254,8 +255,10 @@ def _as_tuple(errors: type[BaseException] | Errors) -> Errors:
 
 def _backoff(kind: str, given: tuple[float, float, float]) -> Backoff:
     try:
+        if any(type(number) not in (int, float) for number in given):
+            raise TypeError
         first, factor, cap = (float(number) for number in given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ConfigError(f"@task({kind!r}): backoff must be three numbers: first, factor, cap") from None
     return Backoff(first, factor, cap)
 
@@ -271,16 +274,30 @@ def _check_options(kind: str, options: KindOptions) -> None:
             0 <= backoff.first <= 10**9 and 1 <= backoff.factor <= 10**9 and 0 <= backoff.cap <= 10**9
         ),
         f"kind must match {KIND_PATTERN}": _KIND.fullmatch(kind) is None,
-        "queue must match [a-z0-9][a-z0-9._-]{0,63}": _QUEUE.fullmatch(options.queue) is None,
-        "max_attempts must be at least 1": options.max_attempts < 1,
-        "timeout must be above 0": not 0 < options.timeout <= 10**9,
-        "priority must be from -100 to 100": not -100 <= options.priority <= 100,
-        "expires must be above 0": options.expires is not None and options.expires <= 0,
-        "retention must not be negative": options.retention is not None and options.retention < 0,
+        "queue must match [a-z0-9][a-z0-9._-]{0,63}": not (
+            isinstance(options.queue, str) and _QUEUE.fullmatch(options.queue)
+        ),
+        "max_attempts must be a whole number from 1 to 1000000": not _whole(options.max_attempts, 1, 1_000_000),
+        f"timeout must be seconds, from 0.001 to {_LONGEST}": not _seconds(options.timeout, 0.001),
+        "priority must be a whole number from -100 to 100": not _whole(options.priority, -100, 100),
+        f"expires must be seconds, from 0.001 to {_LONGEST}": not (
+            options.expires is None or _seconds(options.expires, 0.001)
+        ),
+        f"retention must be seconds, from 0 to {_LONGEST}": not (
+            options.retention is None or _seconds(options.retention, 0)
+        ),
     }
     for problem, wrong in problems.items():
         if wrong:
             raise ConfigError(f"@task({kind!r}): {problem}")
+
+
+def _whole(value: object, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most  # True is an int, too
+
+
+def _seconds(value: object, least: float) -> bool:
+    return isinstance(value, int | float) and type(value) is not bool and least <= value <= _LONGEST  # NaN is neither
 
 
 def _signature(

@@ -48,6 +48,11 @@ def schedule(
         if not isinstance(kind, TaskKind):
             raise ConfigError("@schedule stands above @task, not below it")
         where = f"@schedule of {kind.name!r}"
+        for what, value in {"cron": cron, "timezone": timezone or 0, "name": name}.items():
+            if not isinstance(value, str | None):
+                raise ConfigError(f"{where}: {what} must be a text")
+        if not isinstance(args, Mapping | None):
+            raise ConfigError(f"{where}: args must be a mapping")
         plan = Plan(cron, _every_ms(where, every), timezone)
         try:
             first_fire(plan, 0)
@@ -84,6 +89,6 @@ def schedule(
 def _every_ms(where: str, every: float | None) -> int | None:
     if every is None:
         return None
-    if not isinstance(every, int | float) or not MIN_EVERY <= every <= MAX_EVERY:
+    if not isinstance(every, int | float) or isinstance(every, bool) or not MIN_EVERY <= every <= MAX_EVERY:
         raise ConfigError(f"{where}: every must be a number of seconds from {MIN_EVERY:g} to {MAX_EVERY:g}")
     return round(every * 1000)

@@ -151,6 +151,9 @@ async def exits_inside(how: str) -> str:
         case "detached":
             detached.add(asyncio.create_task(leave(3)))
             await asyncio.sleep(0.2)
+        case "stop":
+            asyncio.get_running_loop().stop()
+            await asyncio.sleep(0.2)
         case "callback":
             asyncio.get_running_loop().call_later(0.01, sys.exit, 3)
             await asyncio.sleep(0.2)

@@ -11,7 +11,7 @@ import pytest
 from tests.acceptance.harness import Command, Server, until
 
 
-@pytest.mark.parametrize("how", ["wait_for", "gather", "task", "detached", "callback"])
+@pytest.mark.parametrize("how", ["wait_for", "gather", "task", "detached", "callback", "stop"])
 def test_sys_exit_anywhere_inside_a_handler_leaves_the_server_alive(server: Server, how: str) -> None:
     server.start().wait_ready()
     pid = server.pid
@@ -23,6 +23,14 @@ def test_sys_exit_anywhere_inside_a_handler_leaves_the_server_alive(server: Serv
     assert server.running
     assert server.pid == pid
     assert server.sigterm() == 0
+
+
+@pytest.mark.parametrize("command", ["hypercorn", "uvicorn"])
+def test_another_server_whose_loop_was_stopped_ends_with_70(server: Server, command: Command) -> None:
+    server.start(command).wait_ready()
+    with contextlib.suppress(httpx.TransportError, ValueError):
+        server.post("exits-inside", {"how": "stop"})
+    assert server.wait_exit(15) == 70
 
 
 @pytest.mark.parametrize("command", ["hypercorn", "uvicorn"])

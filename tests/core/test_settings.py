@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from quart_app import settings
@@ -176,9 +177,9 @@ def test_variables_of_other_programs_are_left_alone() -> None:
 
 def test_the_defaults_are_those_of_the_readme() -> None:
     found = load()
-    assert found.data_dir == "instance"
-    assert found.database_path == Path("instance/tasks.db")
-    assert found.log_path == Path("instance/async_tasks.log")
+    assert found.data_path == Path.cwd() / "instance"
+    assert found.database_path == Path.cwd() / "instance/tasks.db"
+    assert found.log_path == Path.cwd() / "instance/async_tasks.log"
     assert (found.concurrency, found.cpu_slots, found.queue_limit) == (64, os.cpu_count(), 100_000)
     assert (found.synchronous, found.drain_seconds, found.max_crashes) == ("FULL", 8, 10)
     assert (found.retention_seconds, found.retention_rows) == (604_800, 2_000_000)
@@ -199,10 +200,36 @@ def test_paths_and_lists_are_taken_apart() -> None:
     )
     assert found.database_path == Path("/else/x.db")
     assert found.log_path == Path("/l.log")
-    assert found.task_modules == ["a.b", "c.py"]
+    assert found.task_modules == ["a.b", str(Path.cwd() / "c.py")]
     assert found.step_seconds == [1.0, 2.5]
     assert load(DATA_DIR="/d").database_path == Path("/d/tasks.db")
-    assert load(DATABASE_URL="sqlite:///rel/x.db").database_path == Path("rel/x.db")
+    assert load(DATABASE_URL="sqlite:///rel/x.db").database_path == Path.cwd() / "rel/x.db"
+
+
+@pytest.mark.parametrize("made", ["read", "in code"])
+def test_relative_paths_start_where_the_settings_were_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: str
+) -> None:
+    given = {"data_dir": "d", "database_url": "sqlite:///x.db", "log_file": "../x.log", "tasks": "a.b, sub/c.py"}
+    there = tmp_path / "a, b"
+    there.mkdir()
+    monkeypatch.chdir(there)
+    found = load(**{name.upper(): text for name, text in given.items()}) if made == "read" else Settings(**given)  # type: ignore[arg-type]
+    monkeypatch.chdir(tmp_path)
+    assert (found.data_dir, found.data_path) == (str(there / "d"), there / "d")
+    assert (found.database_url, found.database_path) == (f"sqlite:///{there / 'x.db'}", there / "x.db")
+    assert found.log_path == there / "../x.log"
+    assert found.task_modules == ["a.b", str(there / "sub/c.py")]
+    assert msgspec.structs.replace(found, concurrency=3).data_path == there / "d"
+
+
+def test_a_working_directory_that_was_removed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ConfigError, match="working directory"):
+        load()
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1:0", "localhost:8000", "0.0.0.0:65535", "[::]:80", "unix:/run/x.sock"])

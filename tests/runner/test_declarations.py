@@ -73,6 +73,10 @@ def test_a_good_kind_name_is_taken(kind: str) -> None:
     assert task(kind)(good).name == kind
 
 
+NO_SECONDS = (float("inf"), float("nan"), -float("inf"), 1e300, 10**400, True, "60", [60])
+NO_WHOLE_NUMBERS = (1.5, 2.0, float("inf"), float("nan"), True, "3", None)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -88,6 +92,19 @@ def test_a_good_kind_name_is_taken(kind: str) -> None:
         ({"queue": ""}, "queue"),
         ({"expires": 0}, "expires"),
         ({"retention": -1}, "retention"),
+        *(({name: value}, name) for name in ("timeout", "expires", "retention") for value in NO_SECONDS),
+        *(({name: value}, name) for name in ("max_attempts", "priority") for value in NO_WHOLE_NUMBERS),
+        ({"max_attempts": 1_000_001}, "max_attempts"),
+        ({"timeout": None}, "timeout"),
+        ({"timeout": 0.0001}, "timeout"),
+        ({"queue": None}, "queue"),
+        ({"queue": 5}, "queue"),
+        ({"backoff": None}, "backoff"),
+        ({"backoff": 5}, "backoff"),
+        ({"backoff": "123"}, "backoff"),
+        ({"backoff": (True, 2, 300)}, "backoff"),
+        ({"backoff": (1, 2, float("inf"))}, "backoff"),
+        ({"backoff": (10**400, 2, 300)}, "backoff"),
         ({"backoff": (-1.0, 2.0, 300.0)}, "backoff"),
         ({"backoff": (1.0, float("nan"), 300.0)}, "backoff"),
         ({"backoff": (1.0, 2.0)}, "backoff"),

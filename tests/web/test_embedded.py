@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import signal
 from pathlib import Path
 
+import pytest
 from quart import Quart
 
 from quart_app.app import QuartTasks, create_app
+from quart_app.core.errors import StoreBroken
 from quart_app.settings import Settings
 from tests.web import kinds
 from tests.web.forms import form, send, stored
@@ -104,3 +107,13 @@ def test_what_a_user_passes_is_all_there_is_to_pass() -> None:
     assert list(inspect.signature(QuartTasks).parameters) == ["app", "settings", "tasks", "url_prefix"]
     assert list(inspect.signature(QuartTasks.init_app).parameters) == ["self", "app"]
     assert list(inspect.signature(create_app).parameters) == ["settings"]
+
+
+async def test_a_start_that_fails_leaves_the_signals_to_their_owner(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    app = Quart(__name__)
+    QuartTasks(app, Settings(data_dir=str(tmp_path / "file")))
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    with pytest.raises(StoreBroken):
+        await app.startup()
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
