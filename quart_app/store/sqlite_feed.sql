@@ -8,4 +8,4 @@ WHERE e.seq > :after AND e.seq <= :until AND (:kind IS NULL OR t.kind = :kind)
 ORDER BY e.seq LIMIT :limit;
 
 -- name: last_event
-SELECT coalesce(max(seq), 0) FROM events;
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0);

@@ -169,7 +169,8 @@ def test_a_restore_may_be_killed_anywhere(server: Server, start: Path, old: str)
 
 
 def test_a_backup_may_be_killed_anywhere(server: Server, start: Path) -> None:
-    earlier.make(start / "tasks.db", len(list((Path(__file__).parents[2] / "migrations/sqlite").glob("*.sql"))))
+    earlier.make(start / "tasks.db")
+    asyncio.run(Runtime(Settings(data_dir=str(start)), spawn=lambda *_: None).migrate())
     before = earlier.contents(start / "tasks.db")
     copy = server.data / "copy.db"
 
@@ -180,7 +181,6 @@ def test_a_backup_may_be_killed_anywhere(server: Server, start: Path) -> None:
                 assert audit(path).findings == [], point
 
     sweep(server, start, ["backup", str(copy)], check)
-    serve_and_stop(server)
 
 
 def test_a_stop_with_running_tasks_may_be_killed_anywhere(make_server: MakeServer, journal: Path, flag: Path) -> None:
@@ -209,8 +209,8 @@ def test_a_stop_with_running_tasks_may_be_killed_anywhere(make_server: MakeServe
     watcher = attach_watcher(server, trace)
     assert server.sigterm() == 0
     watcher.communicate(timeout=30)
-    end(tasks)
     points = points_of(trace, server.pid, threads=True)
+    end(tasks)
     for point in chosen(points):
         tasks = begin()
         killer = attach_killer(server, point)
