@@ -82,15 +82,16 @@ def test_a_read_only_file_system_is_74_and_one_line(make_server: MakeServer, own
     assert server.sigterm() == 0
 
 
-@pytest.mark.parametrize("free", [0, 4, 16, 64, 120, 200, 280])
+@pytest.mark.parametrize("free", [0, 64, 200])
 def test_a_start_on_a_full_disk_is_74_and_one_line_and_goes_on_when_there_is_space(
     make_server: MakeServer, own_disk: Path, free: int
 ) -> None:
     server = make_server(data_dir=own_disk / "data", log_file=own_disk.parent / "log")
-    server.data.mkdir()
+    database = own_disk / "data" / "tasks.db"
+    database.parent.mkdir()
     earlier.make(own_disk.parent / "tasks.db")
-    shutil.copy(own_disk.parent / "tasks.db", server.database)
-    before = earlier.contents(server.database)
+    shutil.copy(own_disk.parent / "tasks.db", database)
+    before = earlier.contents(database)
     filler = own_disk / "filler"
     fill(filler, free)
     for arguments in (["migrate"], ["restore", str(own_disk.parent / "tasks.db")], ["keys", "list"]):
@@ -104,8 +105,8 @@ def test_a_start_on_a_full_disk_is_74_and_one_line_and_goes_on_when_there_is_spa
         one_line(server)
     filler.unlink()
     assert server.command("migrate").returncode == 0
-    assert earlier.lost(before, earlier.contents(server.database)) == []
-    assert audit(server.database).findings == []
+    assert earlier.lost(before, earlier.contents(database)) == []
+    assert audit(database).findings == []
 
 
 def fill(path: Path, free: int) -> None:
