@@ -15,7 +15,6 @@ import httpx
 from quart_app import outbound
 from quart_app.clients import ClientLimit
 from quart_app.clock import Clock, ClockTrust, SystemClock
-from quart_app.core.errors import StoreBroken
 from quart_app.core.task import Ended, nobody
 from quart_app.files import Files
 from quart_app.keys import Keys
@@ -37,7 +36,7 @@ from quart_app.services.rescuer import INTERVAL as INTERVAL_OF_STRAYS
 from quart_app.services.scheduler import Scheduler
 from quart_app.services.streams import INTERVAL, Streams
 from quart_app.settings import Settings
-from quart_app.store import migrate
+from quart_app.store import integrity, journal, migrate
 from quart_app.store.backup import sync_folder
 from quart_app.store.base_users import UserStore
 from quart_app.store.lock import FileLock
@@ -108,47 +107,46 @@ class Runtime:
         """Lock, check, migrate, recover, start. `exposed`: addresses it will listen on that others can reach.
 
         Raises StartupError with the line to print and the exit code."""
-        self._prepare_folder()
-        self._lock.acquire()
-        try:
-            await self._open_store()
-        except BaseException:
-            self._lock.release()
-            raise
-        try:
-            self._wire()
-            await self._db.start()
-            await self.keys.load()
-            self.keys.check_exposure(exposed)
-            await self._start()
-        except BaseException:
-            await self._db.close()
-            self._lock.release()
-            raise
+        with integrity.refusing(self.settings.database_path):
+            self._prepare_folder()
+            self._lock.acquire()
+            try:
+                await self._open_store()
+            except BaseException:
+                self._lock.release()
+                raise
+            try:
+                self._wire()
+                await self._db.start()
+                await self.keys.load()
+                self.keys.check_exposure(exposed)
+                await self._start()
+            except BaseException:
+                await self._db.close()
+                self._lock.release()
+                raise
 
     async def migrate(self) -> list[str]:
         """Bring the schema up to date and let go of the database; what was applied. Raises StartupError."""
-        self._prepare_folder()
-        self._lock.acquire()
-        try:
-            await self._open_store()
-            await self._db.close()
-        finally:
-            self._lock.release()
+        with integrity.refusing(self.settings.database_path):
+            self._prepare_folder()
+            self._lock.acquire()
+            try:
+                await self._open_store()
+                await self._db.close()
+            finally:
+                self._lock.release()
         return self._applied
 
     def _prepare_folder(self) -> None:
-        folder = self.settings.database_path.parent
-        try:
+        for folder in (self.settings.database_path.parent, self.settings.data_path):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.settings.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreBroken(f"cannot create {folder}: {error.strerror}") from error
 
     async def _open_store(self) -> None:
         path = self.settings.database_path
         migrations = migrate.find("sqlite")
         self._new = new = migrate.check(path, migrations)
+        journal.remove_leftovers(path)
         umask = os.umask(0o077)
         try:
             self._db = Database(path, self.settings.synchronous, self._on_broken)
@@ -158,7 +156,7 @@ class Runtime:
         try:
             self._lock.hold_database()
             self._applied = await migrate.apply(connection, migrations, self.clock.now())
-            if new:
+            if new or self._applied:  # a first start that was killed may have made the file
                 sync_folder(path.parent)
         except BaseException:
             await self._db.close()
@@ -233,9 +231,8 @@ class Runtime:
         if self.idle:
             return
         if not self._new:
-            newest = await self.store.last_event()
-            dates = [one.event.at for one in await self.store.feed(newest - 1, newest, 1)]
-            self.trust.begin(max(dates, default=0))
+            ((newest,),) = await self._db.read(self._db.text("newest_date"), {})
+            self.trust.begin(newest)
         await self.limits.load()
         await self.clients.load()
         # The first bite before anything is claimed: what was interrupted goes on before what never started.

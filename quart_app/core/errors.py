@@ -33,7 +33,10 @@ class StoreBroken(StartupError):
 
 
 class StoreUnavailable(QuartAppError):
-    """The store cannot write (or read) now: nothing of the call took effect. Worth trying again."""
+    """The store cannot write (or read) now: nothing of the call took effect. Worth trying again.
+
+    One exception: when the sync of a COMMIT fails, the store is broken and nobody can know what is on the disk. The
+    server ends at once; in somebody else's process the call may have taken effect by the next start."""
 
 
 class ReadTooLong(StoreUnavailable):

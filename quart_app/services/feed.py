@@ -76,6 +76,8 @@ class Feed:
                 if self.position < 0:
                     self.position = await self._store.last_event()
                     self.ring()  # a bell that rang during the read found no position to read from
+            if tail.position > self.position and tail.position > (last := await self._store.last_event()):
+                tail.position = last  # an event that never was, or is lost with its database: from now on
         except BaseException:
             tail.close()
             raise

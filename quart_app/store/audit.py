@@ -15,7 +15,7 @@ import msgspec
 
 from quart_app.core.errors import ConfigError, StoreBroken
 from quart_app.core.lifecycle import CRASH, TRANSITIONS
-from quart_app.store import migrate, statements
+from quart_app.store import journal, migrate, statements
 
 CHUNK: Final = 1000  # tasks in one snapshot
 MAX_SNAPSHOT: Final = 1.0  # seconds, while somebody writes
@@ -47,7 +47,7 @@ def audit(path: Path) -> Report:
     migrations = migrate.find("sqlite")
     if migrate.check(path, migrations, only_read=True):
         raise StoreBroken(f"there is no database at {path}")
-    with contextlib.closing(_Reader(path)) as reader:
+    with _reader(path) as reader:
         if reader.version < max(one.version for one in migrations):
             raise ConfigError(f"{path} has an older schema; `python -m quart_app migrate` brings it up to date")
         auditor = _Auditor(reader)
@@ -61,6 +61,15 @@ def audit(path: Path) -> Report:
                 f"the database cannot be read: {error}; `python -m quart_app restore FILE` puts a backup there"
             )
         return auditor.report
+
+
+@contextlib.contextmanager
+def _reader(path: Path) -> Iterator[_Reader]:
+    try:
+        with journal.recovered(path, beside=False) as found, contextlib.closing(_Reader(found)) as reader:
+            yield reader
+    except (OSError, sqlite3.Error) as error:
+        raise StoreBroken(f"cannot read {path}: {error}") from error
 
 
 class _Reader:

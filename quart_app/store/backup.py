@@ -7,16 +7,18 @@ name. A copy holds everything in its one file (no -wal beside it).
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 import secrets
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from quart_app.core.errors import ConfigError, StoreBroken, StoreBusy
-from quart_app.store import migrate
+from quart_app.store import journal, migrate
 from quart_app.store.lock import FileLock
+
+_MAX_NUMBER: Final = 2**53
 
 
 def backup(database: Path, target: Path, force: bool = False) -> int:
@@ -67,10 +69,11 @@ def restore(database: Path, source: Path, stamp: str) -> Path | None:
     lock.acquire()
     try:
         _check_source(database, source)
-        for left in database.parent.glob(f".{glob.escape(database.name)}.*.tmp"):
-            left.unlink()  # of a restore that was killed
+        journal.remove_leftovers(database)
         with _checked_copy(source, database) as copy:
-            kept = _put_aside(database, database.with_name(f"{database.name}.before-{stamp}"))
+            damaged = database.exists() and not _settle(database)
+            _go_on_from(copy, _numbers(database))
+            kept = _put_aside(database, database.with_name(f"{database.name}.before-{stamp}"), damaged)
             copy.replace(database)
         sync_folder(database.parent)
         return kept
@@ -101,18 +104,18 @@ def _checked_copy(source: Path, target: Path) -> Iterator[Path]:
             _copy(source, temporary)
         except sqlite3.Error as error:
             raise StoreBroken(f"cannot copy {source}: {error}") from error
-        descriptor = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        journal.sync_file(temporary)
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def _copy(source: Path, temporary: Path) -> None:
-    with contextlib.closing(_open(source, "ro")) as reader, contextlib.closing(_open(temporary, "rw")) as writer:
+    with (
+        journal.recovered(source, beside=False) as found,
+        contextlib.closing(_open(found, "ro")) as reader,
+        contextlib.closing(_open(temporary, "rw")) as writer,
+    ):
         writer.execute("PRAGMA synchronous = OFF")  # it is synced once, as a whole
         reader.backup(writer, pages=-1)  # in one step: page by page it would begin anew at every commit of the server
         writer.execute("PRAGMA journal_mode = DELETE")
@@ -121,26 +124,13 @@ def _copy(source: Path, temporary: Path) -> None:
             raise sqlite3.DatabaseError(f"it is damaged: {' '.join(answer.split())[:300]}")
 
 
-def _put_aside(database: Path, kept: Path) -> Path | None:
-    """Give the old database a second name, and leave no -wal that SQLite would replay into the new one."""
-    if not database.exists():
-        _remove_side_files(database)
-        return None
-    damaged = not _settle(database)
-    os.link(database, kept)
-    if damaged:
-        for suffix in ("-wal", "-journal"):
-            if (side := Path(f"{database}{suffix}")).exists():
-                side.rename(f"{kept}{suffix}")
-    _remove_side_files(database)
-    sync_folder(database.parent)
-    return kept
-
-
 def _settle(database: Path) -> bool:
     """Bring everything into the one file; False when damaged: then it stays as it is. Raises StoreBusy, StoreBroken."""
     try:
-        with contextlib.closing(_open(database, "ro")) as connection:
+        with (
+            journal.recovered(database, beside=True) as found,
+            contextlib.closing(_open(found, "ro")) as connection,
+        ):
             # Not through a writing connection: closing one would checkpoint into what is damaged.
             if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 return False
@@ -158,9 +148,54 @@ def _settle(database: Path) -> bool:
     return True
 
 
-def _remove_side_files(database: Path) -> None:
-    for suffix in ("-wal", "-shm", "-journal"):
-        Path(f"{database}{suffix}").unlink(missing_ok=True)
+def _numbers(database: Path) -> dict[str, int]:
+    """The highest number that each table has given out. Of a damaged database what can still be read; nothing when
+    that is nothing."""
+    if not database.exists():
+        return {}
+    try:
+        with (
+            journal.recovered(database, beside=True) as found,
+            contextlib.closing(_open(found, "ro")) as connection,
+        ):
+            rows = connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall()
+    except sqlite3.Error:
+        return {}
+    # What a damaged one says may be anything, and after 2^63 there is no number left.
+    return {name: seq for name, seq in rows if isinstance(seq, int) and 0 < seq < _MAX_NUMBER}
+
+
+def _go_on_from(copy: Path, numbers: dict[str, int]) -> None:
+    """Let no number that the old database gave out be given out again: clients hold those of events, and ask for what
+    came after them."""
+    try:
+        with contextlib.closing(_open(copy, "rw")) as connection:
+            connection.execute("PRAGMA journal_mode = OFF")  # half done, the copy is thrown away
+            known = dict(connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            for name in numbers.keys() & tables:
+                if name not in known:
+                    connection.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (name, numbers[name]))
+                elif known[name] < numbers[name]:
+                    connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (numbers[name], name))
+    except sqlite3.Error as error:
+        raise StoreBroken(f"cannot write {copy}: {error}") from error
+    journal.sync_file(copy)
+
+
+def _put_aside(database: Path, kept: Path, damaged: bool) -> Path | None:
+    """Give the old database a second name, and leave no -wal that SQLite would replay into the new one."""
+    if not database.exists():
+        journal.remove_side_files(database)
+        return None
+    os.link(database, kept)
+    if damaged:
+        for suffix in ("-wal", "-journal"):
+            if (side := Path(f"{database}{suffix}")).exists():
+                side.rename(f"{kept}{suffix}")
+    journal.remove_side_files(database)
+    sync_folder(database.parent)
+    return kept
 
 
 def _open(path: Path, mode: str) -> sqlite3.Connection:

@@ -3,12 +3,14 @@ and would put a log that is not ours into the database."""
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from quart_app.core.errors import StoreBroken
+from quart_app.core.errors import StoreBroken, StoreUnavailable
 
 AT_ONCE_BYTES: Final = 128 * 1024 * 1024  # a larger database would delay the start; it is checked once it is served
 RESTORE: Final = "`python -m quart_app restore FILE` puts a backup in its place"
@@ -19,6 +21,18 @@ _WAL_HEADER: Final = struct.Struct(">8I")
 _WAL_MAGIC: Final = 0x377F0682
 _WAL_VERSION: Final = 3007000
 _PAGE_SIZE_AT: Final = 16  # in the database's own header: two bytes, 1 stands for 65536
+
+
+@contextlib.contextmanager
+def refusing(database: Path) -> Iterator[None]:
+    """What a disk or SQLite refuses while a process starts is one line and an exit code. Raises StoreBroken."""
+    try:
+        yield
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename and str(error.filename) != str(database) else ""
+        raise StoreBroken(f"cannot use {database}: {error.strerror or error}{place}") from error
+    except (sqlite3.Error, StoreUnavailable) as error:
+        raise StoreBroken(f"cannot use {database}: {error}") from error
 
 
 def check_log(database: Path) -> None:
@@ -58,6 +72,12 @@ def check_pages(connection: sqlite3.Connection, path: Path) -> None:
     ((answer,),) = connection.execute("PRAGMA quick_check(1)")
     if answer != "ok":
         raise StoreBroken(damaged(path, answer))
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that what it reads is wrong, rather than that it cannot read or write now."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 
 def damaged(path: Path, answer: str) -> str:

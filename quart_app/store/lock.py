@@ -129,9 +129,13 @@ class FileLock:
             who = _name(descriptor)
             os.close(descriptor)
             raise self._busy(who) from None
-        os.ftruncate(descriptor, 0)
         holder = Holder(pid=os.getpid(), boot_id=_boot_id(), started_at=time.time_ns() // 1_000_000)
-        os.pwrite(descriptor, msgspec.json.encode(holder), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, msgspec.json.encode(holder), 0)
+        except OSError as error:  # the disk is full
+            os.close(descriptor)
+            raise StoreBroken(f"cannot write {self._path}: {error.strerror}") from error
         return descriptor
 
     def _open(self) -> int:

@@ -3,6 +3,7 @@ refused before anything is written."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -14,10 +15,12 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from quart_app.core.errors import ConfigError, StoreBroken
-from quart_app.store import integrity
+from quart_app.store import integrity, journal
 
 APPLICATION_ID: Final = 0x51415050  # "QAPP"
 _FILE: Final = re.compile(r"^([0-9]{4})_([a-z0-9_]+)\.sql$")
+
+_WRONG: Final = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH})
 
 _TABLE: Final = """CREATE TABLE IF NOT EXISTS migrations (
   version INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT"""
@@ -66,25 +69,35 @@ def check(path: Path, migrations: list[Migration], only_read: bool = False) -> b
             if not os.access(path, os.W_OK):  # SQLite opens one without a word, and fails at the first task
                 raise StoreBroken(f"cannot write {path}: the file is read-only")
             integrity.check_log(path)
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        with journal.recovered(path, beside=not only_read) as found:
+            return _check_file(found, path, migrations, only_read)
     except (OSError, sqlite3.Error) as error:
         raise StoreBroken(f"cannot read {path}: {error}") from error
+
+
+def _check_file(found: Path, path: Path, migrations: list[Migration], only_read: bool) -> bool:
+    """`found`: where the contents of `path` can be read."""
+    connection = sqlite3.connect(f"{found.absolute().as_uri()}?mode=ro", uri=True)
     try:
         new = _check_contents(connection, path, migrations)
-        if not only_read and path.stat().st_size <= integrity.AT_ONCE_BYTES:
+        if not only_read and found.stat().st_size <= integrity.AT_ONCE_BYTES:
             integrity.check_pages(connection, path)
         return new
     except sqlite3.Error as error:
+        if not integrity.is_damage(error):
+            raise
         raise StoreBroken(f"{path} is damaged or no database: {error}; {integrity.RESTORE}") from error
     finally:
         connection.close()
 
 
 def _check_contents(connection: sqlite3.Connection, path: Path, migrations: list[Migration]) -> bool:
-    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-        return True
-    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+    empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    mark = connection.execute("PRAGMA application_id").fetchone()[0]
+    if mark != APPLICATION_ID and not (empty and mark == 0):
         raise ConfigError(f"{path} belongs to another program")
+    if empty:
+        return True
     known = {migration.version: migration for migration in migrations}
     for version, name, checksum in connection.execute(
         "SELECT version, name, checksum FROM migrations ORDER BY version"
@@ -100,7 +113,7 @@ def _check_contents(connection: sqlite3.Connection, path: Path, migrations: list
 
 async def apply(connection: Connection, migrations: list[Migration], now: int) -> list[str]:
     """Bring the schema up to date; the names of what was applied. A kill at any point leaves a whole old or a whole
-    new schema. Raises ConfigError when a file does not run, StoreBroken when nothing does."""
+    new schema. Raises ConfigError when a file is wrong, StoreBroken when the database or its disk refuses."""
     try:
         await connection.execute_fetchall(f"PRAGMA application_id = {APPLICATION_ID}")
         await connection.execute_fetchall(_TABLE)
@@ -111,8 +124,8 @@ async def apply(connection: Connection, migrations: list[Migration], now: int) -
     for migration in migrations:
         if migration.version in done:
             continue
-        await connection.execute_fetchall("BEGIN IMMEDIATE")
         try:
+            await connection.execute_fetchall("BEGIN IMMEDIATE")
             for statement in split(migration.text):
                 await connection.execute_fetchall(statement)
             await connection.execute_fetchall(
@@ -122,12 +135,19 @@ async def apply(connection: Connection, migrations: list[Migration], now: int) -
             await connection.execute_fetchall(f"PRAGMA user_version = {migration.version}")
             await connection.execute_fetchall("COMMIT")
         except BaseException as error:
-            await connection.execute_fetchall("ROLLBACK")
+            with contextlib.suppress(sqlite3.Error):  # SQLite has done it already, e.g. when the disk is full
+                await connection.execute_fetchall("ROLLBACK")
             if isinstance(error, sqlite3.Error):
-                raise ConfigError(f"migration {migration.version:04d}_{migration.name}.sql failed: {error}") from error
+                line = f"migration {migration.version:04d}_{migration.name}.sql failed: {error}"
+                raise (ConfigError(line) if _is_wrong(error) else StoreBroken(line)) from error
             raise
         applied.append(f"{migration.version:04d}_{migration.name}")
     return applied
+
+
+def _is_wrong(error: sqlite3.Error) -> bool:
+    """Whether the text of the migration is at fault (or the rows that it meets), rather than the disk."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in _WRONG
 
 
 def split(text: str) -> list[str]:

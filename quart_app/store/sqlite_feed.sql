@@ -7,5 +7,8 @@ WHERE e.seq > :after AND e.seq <= :until AND (:kind IS NULL OR t.kind = :kind)
   AND (:status IS NULL OR e.status = :status) AND (:owner IS NULL OR t.owner = :owner)
 ORDER BY e.seq LIMIT :limit;
 
+-- name: newest_date
+SELECT coalesce((SELECT at FROM events ORDER BY seq DESC LIMIT 1), 0);
+
 -- name: last_event
-SELECT coalesce(max(seq), 0) FROM events;
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0);

@@ -3,6 +3,7 @@ write-ahead log that is not one."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -13,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from quart_app.store.audit import audit
 from tests.acceptance.conftest import MakeServer
 from tests.acceptance.harness import Server, until
 from tests.acceptance.power import need_strace
 from tests.acceptance.test_exit_codes import one_line
+from tests.store import earlier
 
 
 def obeying_modes() -> list[str]:
@@ -77,6 +80,44 @@ def test_a_read_only_file_system_is_74_and_one_line(make_server: MakeServer, own
     assert mount("-o", "remount,rw", str(own_disk))
     server.start().wait_ready()
     assert server.sigterm() == 0
+
+
+@pytest.mark.parametrize("free", [0, 64, 200])
+def test_a_start_on_a_full_disk_is_74_and_one_line_and_goes_on_when_there_is_space(
+    make_server: MakeServer, own_disk: Path, free: int
+) -> None:
+    server = make_server(data_dir=own_disk / "data", log_file=own_disk.parent / "log")
+    database = own_disk / "data" / "tasks.db"
+    database.parent.mkdir()
+    earlier.make(own_disk.parent / "tasks.db")
+    shutil.copy(own_disk.parent / "tasks.db", database)
+    before = earlier.contents(database)
+    filler = own_disk / "filler"
+    fill(filler, free)
+    for arguments in (["migrate"], ["restore", str(own_disk.parent / "tasks.db")], ["keys", "list"]):
+        failed = server.command(*arguments)
+        if free < 200 or failed.returncode:
+            assert failed.returncode == 74, failed.stderr
+            assert len(failed.stderr.splitlines()) == 1
+            assert "Traceback" not in failed.stderr
+    if free == 0:
+        assert server.start().wait_exit() == 74
+        one_line(server)
+    filler.unlink()
+    assert server.command("migrate").returncode == 0
+    assert earlier.lost(before, earlier.contents(database)) == []
+    assert audit(database).findings == []
+
+
+def fill(path: Path, free: int) -> None:
+    """Leave so many KiB on the disk."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(65536)):
+                pass
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+        file.truncate(max(file.tell() // 4096 * 4096 - free * 1024, 0))
 
 
 def test_an_upload_that_fills_the_disk_is_refused_and_leaves_the_room_to_others(

@@ -97,7 +97,6 @@ NO_WHOLE_NUMBERS = (1.5, 2.0, float("inf"), float("nan"), True, "3", None)
         ({"max_attempts": 1_000_001}, "max_attempts"),
         ({"timeout": None}, "timeout"),
         ({"timeout": 0.0001}, "timeout"),
-        ({"queue": None}, "queue"),
         ({"queue": 5}, "queue"),
         ({"backoff": None}, "backoff"),
         ({"backoff": 5}, "backoff"),

@@ -270,3 +270,44 @@ def test_a_new_backup_has_one_name(tmp_path: Path, copy: Path) -> None:
     make(tmp_path / "tasks.db", "q")
     backup(tmp_path / "tasks.db", copy)
     assert copy.stat().st_nlink == 1
+
+
+def last_numbers(path: Path) -> dict[str, int]:
+    return dict(Sql(path)("SELECT name, seq FROM sqlite_sequence"))
+
+
+@pytest.mark.parametrize("damage", ["", "UPDATE sqlite_sequence SET seq = 9223372036854775807"])
+def test_numbers_that_were_given_out_are_not_given_out_again(tmp_path: Path, copy: Path, damage: str) -> None:
+    path = tmp_path / "tasks.db"
+    make(path, "before")
+    backup(path, copy)
+    make(path, "q1", "q2", "q3")
+    given = last_numbers(path)
+    assert given["events"] > last_numbers(copy)["events"]
+    if damage:
+        Sql(path)(damage)  # numbers end there: it can only be wrong
+    restore(path, copy, "stamp")
+    assert last_numbers(path) == (last_numbers(copy) if damage else given)
+    make(path, "after")
+    assert (max(Sql(path)("SELECT seq FROM events")) > (given["events"],)) is not bool(damage)
+
+
+def test_a_restore_of_a_newer_backup_keeps_its_numbers(tmp_path: Path, copy: Path) -> None:
+    path = tmp_path / "tasks.db"
+    make(path, "before")
+    make(copy, "q1", "q2", "q3")
+    given = last_numbers(copy)
+    restore(path, copy, "stamp")
+    assert last_numbers(path) == given
+
+
+def test_the_numbers_of_a_damaged_database_are_read_as_far_as_they_can_be(tmp_path: Path, copy: Path) -> None:
+    path = tmp_path / "tasks.db"
+    make(path, "before")
+    backup(path, copy)
+    make(path, "q1", "q2", "q3")
+    given = last_numbers(path)
+    (root,) = Sql(path)("SELECT rootpage FROM sqlite_master WHERE name = 'tasks_by_status'")[0]
+    garble(path, (root - 1) * 4096)
+    restore(path, copy, "stamp")
+    assert last_numbers(path) == given
