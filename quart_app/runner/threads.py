@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from quart_app import forks
+
 T = TypeVar("T")
 
 
@@ -35,6 +37,8 @@ async def in_thread(function: Callable[[], T], name: str) -> T:
             result = context.run(function)
         except BaseException as error:
             failure = error
+        if forks.in_child:
+            forks.leave(failure)
         try:
             loop.call_soon_threadsafe(deliver, result, failure)
         except RuntimeError:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from quart_app import forks
 from quart_app.store.statements import Statement
 
 Row = tuple[Any, ...]
@@ -115,6 +116,10 @@ class Transaction:
 
 class WriterConnection(sqlite3.Connection):
     """Runs a Transaction passed as the parameters of the statement TRANSACTION; else an ordinary connection."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        forks.never_close(self)
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         if sql is not TRANSACTION:

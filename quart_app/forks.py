@@ -1,0 +1,251 @@
+"""What a forked child of the server must not keep, and how it dies with the server.
+
+`os.fork`, `multiprocessing` and `ProcessPoolExecutor` copy this process with all its open descriptors. A copy of the
+locks and of the listening sockets that outlives the server would keep the next one from starting, a copy of a
+connection would keep its client waiting for the end, and a copy of the event loop or of a SQLite connection would act
+in the server's place. So right after each fork, in the child:
+
+- the descriptors of the server (those that `hide` was told of, and all that its event loop watches) are replaced by
+  one that nothing can be done with. They are not closed: what still counts on a number would then close, or write to,
+  whatever the child opens next under it;
+- SQLite connections (`never_close`) are never closed: the end of an open transaction would write to the index of the
+  WAL, which is shared memory, under the hands of the server;
+- the event loop ends the child when it comes back to it;
+- SIGTERM ends the child, Ctrl-C is the server's to handle;
+- the kernel sends SIGKILL to the child as soon as the server is gone (Linux).
+
+The last works without a thread and without a parent that must not end (a death signal, PR_SET_PDEATHSIG, is bound to
+the thread that forked): the server alone has the writing end of a pipe; each child opens the reading end anew and asks
+for a signal when something happens to it, and what happens is that its last writer closes it.
+
+A library that forks in C and does not run another program in the child gets past all this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import select
+import signal
+import sys
+import traceback
+import weakref
+from collections import deque
+from typing import Any, Final, NoReturn
+
+if sys.platform != "win32":
+    import fcntl
+
+in_child = False
+"""Whether this process is a forked child of the one that imported this module."""
+
+_OURS: Final = (signal.SIGTERM, signal.SIGINT)
+
+_hidden: set[int] = set()
+_connections: weakref.WeakSet[Any] = weakref.WeakSet()
+_nothing = -1  # a descriptor that nothing can be done with; made beforehand, a child may be at its limit
+_life = (-1, -1)  # both ends of the pipe
+_loop: asyncio.AbstractEventLoop | None = None
+_handlers: dict[int, Any] = {}
+
+
+def hide(descriptor: int) -> None:
+    """A forked child is to lose this descriptor, until `forget`. What is handed on to a program that is executed is
+    another matter: those get nothing but what they are given."""
+    _prepare()
+    _hidden.add(descriptor)
+
+
+def forget(descriptor: int) -> None:
+    """Before the descriptor is closed: its number may be given to something else."""
+    _hidden.discard(descriptor)
+
+
+def never_close(connection: Any) -> None:
+    """A forked child is not to close, rollback or finalize this connection, not even when it ends."""
+    _connections.add(connection)
+
+
+def serve(loop: asyncio.AbstractEventLoop) -> None:
+    """This process serves with this loop. After the handlers of the signals have been installed."""
+    global _loop
+    if (reading := life()) >= 0:
+        _inherited()["quart_app"] = _Member(os.getpid(), reading, os.fstat(reading).st_ino)
+    _loop = loop
+    _handlers.update({number: signal.getsignal(number) for number in _OURS})
+
+
+def stop_serving() -> None:
+    global _loop
+    _loop = None
+    _handlers.clear()
+    _inherited().pop("quart_app", None)
+
+
+def _inherited() -> dict[str, Any]:
+    """What every process that `multiprocessing` starts from here gets a copy of; Python has no public name for it."""
+    found: dict[str, Any] = getattr(multiprocessing.current_process(), "_config", {})
+    return found
+
+
+def life() -> int:
+    """The reading end of a pipe whose writing end closes when this process ends, however it ends. -1: not here."""
+    global _life
+    if _life[0] < 0 and sys.platform == "linux":
+        _prepare()
+        _life = os.pipe()
+    return _life[0]
+
+
+def die_with(descriptor: int, whom: int) -> None:
+    """Have the kernel send SIGKILL to a process (or, when negative, to a process group) as soon as the pipe with this
+    reading end has no writer left. Holds for as long as this process, or a program that it becomes, lives. Linux."""
+    if sys.platform == "linux":
+        # Who is told is kept with the open file, which the server shares under the old number: open it anew.
+        own = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_NONBLOCK)
+        fcntl.fcntl(own, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(own, fcntl.F_SETOWN, whom)
+        fcntl.fcntl(own, fcntl.F_SETFL, fcntl.fcntl(own, fcntl.F_GETFL) | os.O_ASYNC)
+        os.dup2(own, descriptor)
+        os.close(own)
+        poll = select.poll()
+        poll.register(descriptor, 0)
+        if poll.poll(0):  # hung up before that
+            os.kill(whom, signal.SIGKILL)
+
+
+def adopt(descriptor: int) -> None:
+    """In a program that the server has started and given the reading end: die with the server, with the whole process
+    group and whatever forks from here."""
+    global _life
+    with contextlib.suppress(OSError):
+        die_with(descriptor, -os.getpgrp())
+    os.set_inheritable(descriptor, False)
+    _life = (descriptor, -1)
+
+
+def leave(error: BaseException | None) -> NoReturn:
+    """End a forked child that comes back from the code that forked it: it is a copy of the server and must not go on
+    as one. Exit codes and texts are those of a Python program that ends this way."""
+    code = 0
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+    elif error is not None:
+        code = 1
+        with contextlib.suppress(Exception):
+            traceback.print_exception(error)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(code & 0xFF)
+
+
+# --- in the child
+
+
+def _after_fork_in_child() -> None:
+    """Must not raise: Python would print that and go on."""
+    global in_child, _hidden, _nothing, _life, _loop
+    in_child = True
+    for connection in _connections:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # one too many: it never comes to its end
+    if _nothing >= 0:
+        for descriptor in {*_hidden, *_watched(_loop)}:
+            if descriptor > 2 and descriptor not in _life:
+                with contextlib.suppress(OSError):
+                    os.dup2(_nothing, descriptor, inheritable=False)
+        os.close(_nothing)
+    reading, writing = _life
+    if reading >= 0:
+        with contextlib.suppress(OSError):
+            die_with(reading, os.getpid())
+    if writing >= 0:  # not before: if the server has died meanwhile, this is what tells
+        os.close(writing)
+    _hidden, _nothing, _life = set(), -1, (reading, -1)
+    _reset_signals()
+    _handlers.clear()
+    if _loop is not None and hasattr(_loop, "_ready"):
+        _loop._ready, _loop._selector = _NoTurn(), _NoTurn()  # type: ignore[attr-defined, unused-ignore]
+    _loop = None
+
+
+def _watched(loop: asyncio.AbstractEventLoop | None) -> set[int]:
+    """What the event loop waits for: listening sockets, connections, pipes, and the descriptor that it waits with, which
+    a child shares so closely that it could take the server's watches away. Python has no other way to ask for them."""
+    found: set[int] = set()
+    with contextlib.suppress(Exception):
+        if (selector := getattr(loop, "_selector", None)) is not None:
+            found |= {*selector.get_map(), selector.fileno()}
+            found |= {*getattr(loop, "_transports", ())}  # those too that do not read at the moment
+        elif hasattr(loop, "_get_backend_id"):  # uvloop
+            waiting = loop._get_backend_id()
+            with open(f"/proc/self/fdinfo/{waiting}", "rb") as lines:
+                found |= {int(line.split()[1]) for line in lines if line.startswith(b"tfd:")}
+            found.add(waiting)
+    return found
+
+
+def _reset_signals() -> None:
+    with contextlib.suppress(Exception):
+        signal.set_wakeup_fd(-1)
+        for number, handler in _handlers.items():
+            if signal.getsignal(number) == handler:
+                signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
+
+
+class _NoTurn(deque[Any]):
+    """Stands for what an event loop has to do and for what it waits with: there is no next turn in a forked child."""
+
+    def popleft(self) -> NoReturn:
+        with contextlib.suppress(Exception):
+            print("quart_app: a forked child came back to the event loop and is ended; use os._exit", file=sys.stderr)
+        leave(SystemExit(1))
+
+    def select(self, _timeout: float | None = None) -> NoReturn:
+        self.popleft()
+
+
+def _prepare() -> None:
+    global _nothing
+    if _nothing >= 0 or not hasattr(os, "register_at_fork"):
+        return
+    if sys.platform == "linux":
+        _nothing = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    else:
+        _nothing, writing = os.pipe()
+        os.close(writing)
+
+
+class _Member:
+    """Goes along with what `multiprocessing` sends a process that it starts anew (spawn, forkserver), and makes it
+    `join` there. Nothing that was open here is open in such a process, but it would outlive the server."""
+
+    def __init__(self, *life: int) -> None:
+        self._life = life
+
+    def __reduce__(self) -> tuple[Any, tuple[int, ...]]:
+        return join, self._life
+
+
+def join(server: int, number: int, inode: int) -> _Member:
+    """Die with the server that has the pipe of this inode under this number; now, when it is gone."""
+    global _life
+    with contextlib.suppress(PermissionError):
+        try:
+            reading = os.open(f"/proc/{server}/fd/{number}", os.O_RDONLY | os.O_NONBLOCK)
+        except FileNotFoundError:
+            os._exit(1)
+        if os.fstat(reading).st_ino != inode:
+            os._exit(1)
+        die_with(reading, os.getpid())
+        _life = (reading, -1)
+    return _Member(server, number, inode)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,75 @@
+"""Tasks that fork: what they leave behind holds neither the lock nor the port nor a client, and dies with the server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import MakeServer
+from tests.acceptance.harness import Command, Server, alive, lines_of, until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="NOT LINUX: forks of this process are not safe there")
+
+KINDS = Path(__file__).with_name("fork_kinds.py")
+MAKERS = {
+    "pool-fork": ("makes-pool", {"method": "fork"}),
+    "pool-forkserver": ("makes-pool", {"method": "forkserver"}),
+    "pool-spawn": ("makes-pool", {"method": "spawn"}),
+    "executor": ("makes-executor", {}),
+    "fork": ("forks", {}),
+    "executed": ("executes", {}),
+}
+OUTLIVES = {"executed"}  # a program of the user's own, of which nothing was promised
+
+
+@pytest.fixture
+def server(make_server: MakeServer) -> Server:
+    return make_server(tasks=KINDS)
+
+
+@pytest.fixture
+def made(journal: Path) -> Iterator[dict[str, list[int]]]:
+    """The processes that the tasks have made, by the names in the journal; what is left of them ends with the test."""
+    found: dict[str, list[int]] = {}
+    yield found
+    for pids in found.values():
+        for pid in filter(alive, pids):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def living(made: dict[str, list[int]]) -> set[str]:
+    return {name for name, pids in made.items() if any(map(alive, pids))}
+
+
+@pytest.mark.parametrize("command", ["serve", "hypercorn", "uvicorn"])
+def test_after_a_kill_the_next_server_starts_beside_what_tasks_have_left(
+    server: Server, journal: Path, flag: Path, made: dict[str, list[int]], command: Command
+) -> None:
+    server.start(command).wait_ready()
+    paths = {"path": str(journal), "flag": str(flag)}
+    tasks = {name: server.post(kind, {**paths, **args}) for name, (kind, args) in MAKERS.items()}
+    until(lambda: len(lines_of(journal)) == len(MAKERS), "the processes of all tasks")
+    made.update({name: [int(pid) for pid in pids] for name, *pids in lines_of(journal)})
+    server.kill9()
+
+    with contextlib.suppress(AssertionError):
+        until(lambda: living(made) == OUTLIVES, "the end of the children", deadline=5)
+    assert living(made) == OUTLIVES
+
+    flag.touch()
+    server.start(command).wait_ready()
+    for name, task_id in tasks.items():
+        done = server.ended(task_id)
+        assert (name, done["status"], done["crashes"]) == (name, "completed", 0), done["error"]
+    assert (server.data / "control.sock").is_socket()
+    assert server.command("status").returncode == 0
+    assert server.sigterm() == 0
+    assert server.command("audit").returncode == 0
