@@ -30,59 +30,94 @@ import multiprocessing
 import os
 import select
 import signal
+import socket
+import stat
 import sys
 import traceback
 import weakref
 from collections import deque
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 if sys.platform != "win32":
     import fcntl
 
-in_child = False
-"""Whether this process is a forked child of the one that imported this module."""
-
 _OURS: Final = (signal.SIGTERM, signal.SIGINT)
 
-_hidden: set[int] = set()
-_connections: weakref.WeakSet[Any] = weakref.WeakSet()
-_nothing = -1  # a descriptor that nothing can be done with; made beforehand, a child may be at its limit
-_life = (-1, -1)  # both ends of the pipe
-_loop: asyncio.AbstractEventLoop | None = None
-_handlers: dict[int, Any] = {}
+
+class _State:
+    in_child = False
+    loop: asyncio.AbstractEventLoop | None = None
+    nothing = -1  # a descriptor that nothing can be done with; made beforehand, because a child may be at its limit
+    reading = -1  # both ends of the pipe
+    writing = -1
+
+    def __init__(self) -> None:
+        self.hidden: set[int] = set()
+        self.connections: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.handlers: dict[int, Any] = {}
+
+
+_state: Final = _State()
+
+
+def is_child() -> bool:
+    """Whether this process is a forked child of the one that imported this module."""
+    return _state.in_child
 
 
 def hide(descriptor: int) -> None:
     """A forked child is to lose this descriptor, until `forget`. What is handed on to a program that is executed is
     another matter: those get nothing but what they are given."""
     _prepare()
-    _hidden.add(descriptor)
+    _state.hidden.add(descriptor)
 
 
 def forget(descriptor: int) -> None:
     """Before the descriptor is closed: its number may be given to something else."""
-    _hidden.discard(descriptor)
+    _state.hidden.discard(descriptor)
 
 
 def never_close(connection: Any) -> None:
     """A forked child is not to close, rollback or finalize this connection, not even when it ends."""
-    _connections.add(connection)
+    _state.connections.add(connection)
 
 
 def serve(loop: asyncio.AbstractEventLoop) -> None:
     """This process serves with this loop. After the handlers of the signals have been installed."""
-    global _loop
     if (reading := life()) >= 0:
         _inherited()["quart_app"] = _Member(os.getpid(), reading, os.fstat(reading).st_ino)
-    _loop = loop
-    _handlers.update({number: signal.getsignal(number) for number in _OURS})
+    _state.loop = loop
+    _keep_sockets()
+    _state.handlers.update({number: signal.getsignal(number) for number in _OURS})
 
 
 def stop_serving() -> None:
-    global _loop
-    _loop = None
-    _handlers.clear()
+    _state.loop = None
+    _state.handlers.clear()
     _inherited().pop("quart_app", None)
+
+
+def _keep_sockets() -> None:
+    """Some servers bind their sockets before the app starts, and mark them to be inherited by programs too."""
+    with contextlib.suppress(OSError):
+        for descriptor in [int(path.name) for path in Path("/dev/fd").iterdir()]:
+            with contextlib.suppress(OSError):
+                if descriptor > 2 and os.get_inheritable(descriptor) and _is_server(descriptor):
+                    os.set_inheritable(descriptor, False)
+                    hide(descriptor)
+
+
+def _is_server(descriptor: int) -> bool:
+    """Whether this is a socket that has a name and no peer."""
+    if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+        return False
+    with socket.socket(fileno=os.dup(descriptor)) as found:
+        try:
+            found.getpeername()
+        except OSError:
+            return found.type == socket.SOCK_STREAM and bool(found.getsockname())
+    return False
 
 
 def _inherited() -> dict[str, Any]:
@@ -93,11 +128,10 @@ def _inherited() -> dict[str, Any]:
 
 def life() -> int:
     """The reading end of a pipe whose writing end closes when this process ends, however it ends. -1: not here."""
-    global _life
-    if _life[0] < 0 and sys.platform == "linux":
+    if _state.reading < 0 and sys.platform == "linux":
         _prepare()
-        _life = os.pipe()
-    return _life[0]
+        _state.reading, _state.writing = os.pipe()
+    return _state.reading
 
 
 def die_with(descriptor: int, whom: int) -> None:
@@ -120,11 +154,10 @@ def die_with(descriptor: int, whom: int) -> None:
 def adopt(descriptor: int) -> None:
     """In a program that the server has started and given the reading end: die with the server, with the whole process
     group and whatever forks from here."""
-    global _life
     with contextlib.suppress(OSError):
         die_with(descriptor, -os.getpgrp())
     os.set_inheritable(descriptor, False)
-    _life = (descriptor, -1)
+    _state.reading = descriptor
 
 
 def leave(error: BaseException | None) -> NoReturn:
@@ -134,7 +167,7 @@ def leave(error: BaseException | None) -> NoReturn:
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
         if isinstance(error.code, str):
-            print(error.code, file=sys.stderr)
+            sys.stderr.write(f"{error.code}\n")
     elif error is not None:
         code = 1
         with contextlib.suppress(Exception):
@@ -150,33 +183,31 @@ def leave(error: BaseException | None) -> NoReturn:
 
 def _after_fork_in_child() -> None:
     """Must not raise: Python would print that and go on."""
-    global in_child, _hidden, _nothing, _life, _loop
-    in_child = True
-    for connection in _connections:
+    state = _state
+    state.in_child = True
+    for connection in state.connections:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # one too many: it never comes to its end
-    if _nothing >= 0:
-        for descriptor in {*_hidden, *_watched(_loop)}:
-            if descriptor > 2 and descriptor not in _life:
-                with contextlib.suppress(OSError):
-                    os.dup2(_nothing, descriptor, inheritable=False)
-        os.close(_nothing)
-    reading, writing = _life
-    if reading >= 0:
+    if state.nothing >= 0:
+        for descriptor in {*state.hidden, *_watched(state.loop)} - {0, 1, 2, state.reading, state.writing}:
+            with contextlib.suppress(OSError):
+                os.dup2(state.nothing, descriptor, inheritable=False)
+        os.close(state.nothing)
+    if state.reading >= 0:
         with contextlib.suppress(OSError):
-            die_with(reading, os.getpid())
-    if writing >= 0:  # not before: if the server has died meanwhile, this is what tells
-        os.close(writing)
-    _hidden, _nothing, _life = set(), -1, (reading, -1)
-    _reset_signals()
-    _handlers.clear()
-    if _loop is not None and hasattr(_loop, "_ready"):
-        _loop._ready, _loop._selector = _NoTurn(), _NoTurn()  # type: ignore[attr-defined, unused-ignore]
-    _loop = None
+            die_with(state.reading, os.getpid())
+    if state.writing >= 0:  # not before: if the server has died meanwhile, this is what tells
+        os.close(state.writing)
+    state.hidden, state.nothing, state.writing = set(), -1, -1
+    _reset_signals(state.handlers)
+    state.handlers = {}
+    if hasattr(state.loop, "_ready"):
+        state.loop._ready, state.loop._selector = _NoTurn(), _NoTurn()
+    state.loop = None
 
 
-def _watched(loop: asyncio.AbstractEventLoop | None) -> set[int]:
-    """What the event loop waits for: listening sockets, connections, pipes, and the descriptor that it waits with, which
-    a child shares so closely that it could take the server's watches away. Python has no other way to ask for them."""
+def _watched(loop: Any) -> set[int]:
+    """What the event loop waits for: listening sockets, connections, pipes, and the descriptor that it waits with,
+    which a child shares so closely that it could take the server's watches away. Python has no public way to ask."""
     found: set[int] = set()
     with contextlib.suppress(Exception):
         if (selector := getattr(loop, "_selector", None)) is not None:
@@ -184,16 +215,16 @@ def _watched(loop: asyncio.AbstractEventLoop | None) -> set[int]:
             found |= {*getattr(loop, "_transports", ())}  # those too that do not read at the moment
         elif hasattr(loop, "_get_backend_id"):  # uvloop
             waiting = loop._get_backend_id()
-            with open(f"/proc/self/fdinfo/{waiting}", "rb") as lines:
+            with Path(f"/proc/self/fdinfo/{waiting}").open("rb") as lines:
                 found |= {int(line.split()[1]) for line in lines if line.startswith(b"tfd:")}
             found.add(waiting)
     return found
 
 
-def _reset_signals() -> None:
+def _reset_signals(handlers: dict[int, Any]) -> None:
     with contextlib.suppress(Exception):
         signal.set_wakeup_fd(-1)
-        for number, handler in _handlers.items():
+        for number, handler in handlers.items():
             if signal.getsignal(number) == handler:
                 signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
 
@@ -203,7 +234,7 @@ class _NoTurn(deque[Any]):
 
     def popleft(self) -> NoReturn:
         with contextlib.suppress(Exception):
-            print("quart_app: a forked child came back to the event loop and is ended; use os._exit", file=sys.stderr)
+            sys.stderr.write("quart_app: a forked child came back to the event loop and is ended; use os._exit\n")
         leave(SystemExit(1))
 
     def select(self, _timeout: float | None = None) -> NoReturn:
@@ -211,13 +242,12 @@ class _NoTurn(deque[Any]):
 
 
 def _prepare() -> None:
-    global _nothing
-    if _nothing >= 0 or not hasattr(os, "register_at_fork"):
+    if _state.nothing >= 0 or not hasattr(os, "register_at_fork"):
         return
     if sys.platform == "linux":
-        _nothing = os.open("/", os.O_PATH | os.O_CLOEXEC)
+        _state.nothing = os.open("/", os.O_PATH | os.O_CLOEXEC)
     else:
-        _nothing, writing = os.pipe()
+        _state.nothing, writing = os.pipe()
         os.close(writing)
 
 
@@ -234,7 +264,6 @@ class _Member:
 
 def join(server: int, number: int, inode: int) -> _Member:
     """Die with the server that has the pipe of this inode under this number; now, when it is gone."""
-    global _life
     with contextlib.suppress(PermissionError):
         try:
             reading = os.open(f"/proc/{server}/fd/{number}", os.O_RDONLY | os.O_NONBLOCK)
@@ -243,7 +272,7 @@ def join(server: int, number: int, inode: int) -> _Member:
         if os.fstat(reading).st_ino != inode:
             os._exit(1)
         die_with(reading, os.getpid())
-        _life = (reading, -1)
+        _state.reading = reading
     return _Member(server, number, inode)
 
 

@@ -185,7 +185,7 @@ class Runtime:
         self.schedules = Schedules(schedule_store, self.service, self.clock, self.uploads.find)
         self._scheduler = Scheduler(schedule_store, self.service)
         self._schedule_loop = Loop("scheduler", self._scheduler.run_once, self.clock, interval=1.0)
-        self.processes = Processes(settings.cpu_slots, settings.max_result, settings.data_path, self.files.life)
+        self.processes = Processes(settings, self.files.life, self.clock)
         self.runner = Runner(self.store, self.registry, self.clock, self, self.processes)
         self.service.cancel_run = self.runner.cancel
         self.service.on_end = self.runner.on_end = self._on_end

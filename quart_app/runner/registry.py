@@ -23,6 +23,7 @@ from quart_app.core.retry import Backoff, Errors
 from quart_app.core.schedule import Schedule
 from quart_app.core.schema import args_schema, choices, wanted
 from quart_app.core.task import DEFAULT_QUEUE, KIND_PATTERN
+from quart_app.runner.memory import MIN_MEMORY, size_of
 
 Executor = Literal["async", "thread", "process"]
 P = ParamSpec("P")
@@ -30,6 +31,7 @@ R = TypeVar("R")
 
 _KIND: Final = re.compile(KIND_PATTERN)
 _QUEUE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+RECYCLE: Final = 100
 _RESERVED: Final = frozenset({"self", "ctx"})
 
 
@@ -59,6 +61,10 @@ class KindOptions(msgspec.Struct, frozen=True, kw_only=True):
     queue: str = DEFAULT_QUEUE
     priority: int = 0
     retention: float | None = None
+    memory: int | None = None
+    """Bytes that a child process may have."""
+    recycle: int = RECYCLE
+    """Attempts that a child process serves."""
 
 
 class TaskKind(Generic[P, R]):
@@ -141,18 +147,24 @@ def task(
     priority: int = 0,
     retention: float | None = None,
     executor: Literal["process"] | None = None,
+    memory: str | int | None = None,
+    recycle: int | None = None,
 ) -> Callable[[Callable[P, R]], TaskKind[P, R]]:
     """Declare a kind of task.
 
     `async def` runs on the event loop, `def` in a thread, `executor="process"` in a child process that is killed at
     cancel and timeout. `max_attempts` counts runs that end in an error (crashes and stops are free); `backoff` is
     (first, factor, cap) in seconds, with full jitter; `timeout` is seconds for one attempt; `expires` seconds after
-    which a task that has not started fails; `retention` seconds an ended task is kept. Raises ConfigError.
+    which a task that has not started fails; `retention` seconds an ended task is kept. For executor="process" only:
+    `memory` ("512MB") is what the child may have, over it the attempt ends with the error `out_of_memory`; `recycle`
+    attempts are served by one child (100). Raises ConfigError.
     """
     if not isinstance(kind, str):
         raise TypeError(f'@task names its kind: write @task("name") above the function, not @task (got {kind!r:.100})')
     if executor not in (None, "process"):
         raise ConfigError(f"@task({kind!r}): executor is 'process', or left out; not {executor!r}")
+    if executor != "process" and (memory is not None or recycle is not None):
+        raise ConfigError(f"@task({kind!r}): memory and recycle are for executor='process'")
     options = KindOptions(
         max_attempts=max_attempts,
         backoff=_backoff(kind, backoff),
@@ -163,6 +175,8 @@ def task(
         queue=queue,
         priority=priority,
         retention=retention,
+        memory=None if memory is None else size_of(memory),
+        recycle=RECYCLE if recycle is None else recycle,
     )
     _check_options(kind, options)
 
@@ -275,6 +289,8 @@ def _check_options(kind: str, options: KindOptions) -> None:
         "timeout must be above 0": not 0 < options.timeout <= 10**9,
         "priority must be from -100 to 100": not -100 <= options.priority <= 100,
         "expires must be above 0": options.expires is not None and options.expires <= 0,
+        f"memory is a size such as '512MB' or '2GB', at least {MIN_MEMORY >> 20}MB": options.memory == 0,
+        "recycle must be at least 1": options.recycle < 1,
         "retention must not be negative": options.retention is not None and options.retention < 0,
     }
     for problem, wrong in problems.items():

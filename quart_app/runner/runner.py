@@ -17,7 +17,7 @@ from quart_app.clock import Clock
 from quart_app.core import codec, lifecycle
 from quart_app.core.errors import ClaimLost, InvalidArgs, NonRetryable, Retry, StoreUnavailable
 from quart_app.core.lifecycle import Cancelled, Outcome, Raised, Stopped, Succeeded, Unregistered
-from quart_app.core.retry import Backoff, is_retryable
+from quart_app.core.retry import Backoff, after_ms, is_retryable
 from quart_app.core.task import Claimed, Ended, TaskError, nobody
 from quart_app.runner.context import BlockingTaskContext, Doors, ResultTooLarge, TaskContext, encode_bounded
 from quart_app.runner.insist import insist
@@ -33,7 +33,6 @@ STOP_GRACE: Final = 0.5  # the same when the server stops: its drain time is ove
 MAX_ABANDONED: Final = 50
 MAX_ERROR: Final = 4096
 MAX_TRACEBACK: Final = 16_384
-MAX_DELAY: Final = 365 * 86400.0
 
 # What `on_end` is told a run ended with: the statuses for the final ones, the cause where the task goes on.
 OUTCOMES: Final[dict[type[lifecycle.Decision], str]] = {
@@ -217,7 +216,7 @@ class Runner:
                     raise TypeError("a `def` handler returned a coroutine; declare it `async def`")
             else:
                 return Succeeded(await self._processes.run(kind, run.task, context, run.arm))
-            if forks.in_child:
+            if forks.is_child():
                 forks.leave(None)
             return Succeeded(encode_bounded(value, self._doors.settings.max_result))
         except ClaimLost:
@@ -225,7 +224,7 @@ class Runner:
             log.warning("run lost its claim and stops", extra={"task_id": run.task.id})
             return None
         except BaseException as error:
-            if forks.in_child:
+            if forks.is_child():
                 forks.leave(error)
             return self._raised(kind, error)
 
@@ -255,9 +254,6 @@ class Runner:
 
     def _raised(self, kind: TaskKind[..., Any], error: BaseException) -> Raised:
         options = kind.options
-        after_ms = None
-        if isinstance(error, Retry) and error.after is not None:
-            after_ms = int(min(max(error.after, 0.0), MAX_DELAY) * 1000)
         if isinstance(error, (codec.NotJson, ResultTooLarge)):
             name = "not_json" if isinstance(error, codec.NotJson) else "result_too_large"
             return Raised(TaskError(name, _message(error)), retryable=False)
@@ -266,7 +262,7 @@ class Runner:
             return Raised(described, not error.final, error.after_ms)
         name = "process_died" if isinstance(error, ChildDied) else type(error).__name__
         described = TaskError(codec.clean(name, 200), _message(error), traceback=_traceback(error))
-        return Raised(described, is_retryable(error, options.retry_on, options.no_retry_on), after_ms)
+        return Raised(described, is_retryable(error, options.retry_on, options.no_retry_on), after_ms(error))
 
     # --- record
 

@@ -37,7 +37,7 @@ async def in_thread(function: Callable[[], T], name: str) -> T:
             result = context.run(function)
         except BaseException as error:
             failure = error
-        if forks.in_child:
+        if forks.is_child():
             forks.leave(failure)
         try:
             loop.call_soon_threadsafe(deliver, result, failure)

@@ -64,8 +64,7 @@ async def forks(path: str, flag: str) -> str:
             os.setsid()
         else:
             os.write(writing, f"{grandchild}".encode())
-        while True:
-            time.sleep(LONG)
+        signal.pause()
     journal(path, "fork", child, int(os.read(reading, 20)))
     while not exists(flag):  # noqa: ASYNC110 - it is another process that sets the flag
         await asyncio.sleep(0.02)
@@ -116,4 +115,4 @@ async def _leave(how: str) -> int:
             case "waits":
                 await asyncio.sleep(0.01)
         return 0
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])  # noqa: ASYNC222 - the child does not take long

@@ -1,11 +1,10 @@
-"""Tasks that fork: what they leave behind holds neither the lock nor the port nor a client, and dies with the server."""
+"""Tasks that fork: what they leave holds neither the lock nor the port nor a client, and dies with the server."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
