@@ -200,8 +200,9 @@ def _after_fork_in_child() -> None:
     state.hidden, state.nothing, state.writing = set(), -1, -1
     _reset_signals(state.handlers)
     state.handlers = {}
-    if hasattr(state.loop, "_ready"):
-        state.loop._ready, state.loop._selector = _NoTurn(), _NoTurn()
+    loop: Any = state.loop
+    if hasattr(loop, "_ready"):
+        loop._ready, loop._selector = _NoTurn(), _NoTurn()
     state.loop = None
 
 

@@ -176,6 +176,8 @@ def _answer(
     try:
         with memory.at_most(options.memory):
             value = kind.function(context, **args) if kind.takes_context else kind.function(**args)
+            if forks.is_child():
+                forks.leave(None)
             result = codec.encode(value)
         if len(result.encode()) > max_result:
             described = {"type": "result_too_large", "message": f"over {max_result} bytes of JSON"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.conftest import MakeServer
-from tests.acceptance.harness import Command, Server, alive, lines_of, until
+from tests.acceptance.harness import DEADLINE, Command, Server, alive, children, lines_of, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="NOT LINUX: forks of this process are not safe there")
 
@@ -72,3 +73,45 @@ def test_after_a_kill_the_next_server_starts_beside_what_tasks_have_left(
     assert server.command("status").returncode == 0
     assert server.sigterm() == 0
     assert server.command("audit").returncode == 0
+
+
+@pytest.mark.parametrize("command", ["serve", "uvicorn"])
+def test_a_forked_child_that_leaves_its_handler_ends_as_a_program_does_and_never_serves(
+    server: Server, command: Command
+) -> None:
+    server.start(command).wait_ready()
+    codes = {"exits": 3, "raises": 1, "returns": 0}
+    made = {
+        (kind, how): server.post(f"fork-leaves-{kind}", {"how": how})
+        for kind in ("async", "thread", "step", "task")
+        for how in codes
+        if not (kind == "task" and how == "returns")  # then it is the handler that waits for the task
+    }
+    for (kind, how), task_id in made.items():
+        done = server.ended(task_id)
+        assert done["status"] == "completed", (kind, how, done["error"])
+        if kind != "task":
+            assert (kind, how, done["result"]) == (kind, how, codes[how])
+    # It goes back to the loop, where it must not take the server's turns.
+    waits = server.ended(server.post("fork-leaves-async", {"how": "waits"}))
+    assert waits["status"] == "completed"
+    assert waits["result"] != 0
+    assert children(server.pid) == set()
+    assert server.client.get("/health").status_code == 200
+    assert server.sigterm() == 0
+    assert server.command("audit").returncode == 0
+
+
+def test_a_forked_child_keeps_no_clients_connection(server: Server, journal: Path, flag: Path) -> None:
+    """The client sees the end of an answer when the server closes, not when the last copy is closed."""
+    server.start().wait_ready()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE) as client:
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200")
+        task_id = server.post("forks", {"path": str(journal), "flag": str(flag)})
+        until(lambda: lines_of(journal), "the fork")
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        while client.recv(65_536):
+            pass
+    flag.touch()
+    assert server.ended(task_id)["status"] == "completed"
