@@ -33,6 +33,7 @@ import signal
 import socket
 import stat
 import sys
+import threading
 import traceback
 import weakref
 from collections import deque
@@ -56,6 +57,7 @@ class _State:
         self.hidden: set[int] = set()
         self.connections: weakref.WeakSet[Any] = weakref.WeakSet()
         self.handlers: dict[int, Any] = {}
+        self.masks: dict[int, set[signal.Signals]] = {}  # by thread
 
 
 _state: Final = _State()
@@ -178,7 +180,18 @@ def leave(error: BaseException | None) -> NoReturn:
     os._exit(code & 0xFF)
 
 
-# --- in the child
+# --- around a fork
+
+
+def _before_fork() -> None:
+    """A SIGTERM that the child gets before the handlers are its own would go to the server's, and be lost."""
+    if _state.handlers:
+        _state.masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
+
+
+def _after_fork() -> None:
+    if (mask := _state.masks.pop(threading.get_ident(), None)) is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _after_fork_in_child() -> None:
@@ -204,6 +217,8 @@ def _after_fork_in_child() -> None:
     if hasattr(loop, "_ready"):
         loop._ready, loop._selector = _NoTurn(), _NoTurn()
     state.loop = None
+    _after_fork()
+    state.masks = {}
 
 
 def _watched(loop: Any) -> set[int]:
@@ -278,4 +293,4 @@ def join(server: int, number: int, inode: int) -> _Member:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
