@@ -37,6 +37,7 @@ import threading
 import traceback
 import weakref
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -57,7 +58,7 @@ class _State:
         self.hidden: set[int] = set()
         self.connections: weakref.WeakSet[Any] = weakref.WeakSet()
         self.handlers: dict[int, Any] = {}
-        self.masks: dict[int, set[signal.Signals]] = {}  # by thread
+        self.masks: dict[int, Iterable[int]] = {}  # by thread
 
 
 _state: Final = _State()
