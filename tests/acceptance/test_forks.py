@@ -115,3 +115,18 @@ def test_a_forked_child_keeps_no_clients_connection(server: Server, journal: Pat
             pass
     flag.touch()
     assert server.ended(task_id)["status"] == "completed"
+
+
+def test_what_a_process_task_has_started_dies_with_the_server(
+    make_server: MakeServer, made: dict[str, list[int]]
+) -> None:
+    server = make_server(tasks=KINDS.parents[1] / "runner" / "process_kinds.py")
+    server.start().wait_ready()
+    task_id = server.post("starts-others", {"how": "waits"})
+    text = until(lambda: (server.task(task_id)["progress"] or {}).get("message"), "what the handler has started")
+    made.update(zip(("group", "session", "orphan", "fork"), [[int(pid)] for pid in text.split()], strict=True))
+    server.kill9()
+    until(lambda: living(made) <= {"session"}, "the end of its group", deadline=5)
+    server.start().wait_ready()
+    assert server.client.post(f"/tasks/{task_id}/cancel").status_code in (200, 202)
+    assert server.ended(task_id)["status"] == "cancelled"
