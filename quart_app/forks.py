@@ -154,13 +154,16 @@ def die_with(descriptor: int, whom: int) -> None:
             os.kill(whom, signal.SIGKILL)
 
 
-def adopt(descriptor: int) -> None:
+def adopt(descriptor: int) -> bool:
     """In a program that the server has started and given the reading end: die with the server, with the whole process
-    group and whatever forks from here."""
-    with contextlib.suppress(OSError):
+    group and whatever forks from here. Returns whether the kernel does that."""
+    try:
         die_with(descriptor, -os.getpgrp())
+    except OSError:
+        return False
     os.set_inheritable(descriptor, False)
     _state.reading = descriptor
+    return True
 
 
 def leave(error: BaseException | None) -> NoReturn:

@@ -104,9 +104,7 @@ class ProcessTaskContext:
 
 def main() -> None:
     number, parent, life = (int(text) for text in sys.argv[1:4])
-    _die_with_parent(parent)
-    if life >= 0:
-        forks.adopt(life)
+    _die_with_parent(parent, asked=life >= 0 and forks.adopt(life))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the server's terminal is the server's to handle
     signal.signal(signal.SIGTERM, lambda *_: None)
     channel = _Channel(number)
@@ -255,11 +253,12 @@ def _clean(value: Any) -> Any:
 _FORMATTER: Final = logging.Formatter()
 
 
-def _die_with_parent(parent: int) -> None:
+def _die_with_parent(parent: int, asked: bool) -> None:
     """Linux: SIGKILL when the parent's main thread ends. It may have ended before we could ask for that."""
     if sys.platform == "linux":
         prctl = ctypes.CDLL(None).prctl
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if not asked:  # the signal may come before that of the group, which the death of this process would call off
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         prctl(PR_SET_CHILD_SUBREAPER, 1)  # what loses its parent here becomes a child of this process, and is found
     if os.getppid() != parent:
         os._exit(1)
