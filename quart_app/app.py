@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from quart import Quart
 
+from quart_app import forks
 from quart_app import settings as settings_module
 from quart_app.control import ControlSocket
 from quart_app.core.errors import StartupError
@@ -186,6 +187,7 @@ class QuartTasks:
         self.door.runtime = runtime
         Stall.stopping = runtime.draining
         self._signals.started(runtime.begin_drain)
+        forks.serve(asyncio.get_running_loop())
         # A stop without a signal (a reload, somebody else's server): Quart says so here, before it cancels anything.
         self._shutdown = asyncio.create_task(self._await_shutdown(runtime), name="shutdown")
         self._watch.start()
@@ -206,6 +208,7 @@ class QuartTasks:
                 self._shutdown.cancel()
                 await self._control.close()
                 await runtime.close()
+                forks.stop_serving()
         except BaseException:
             log.exception("the stop did not end as it should; unfinished tasks resume at the next start")
             raise

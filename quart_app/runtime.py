@@ -184,7 +184,7 @@ class Runtime:
         self.schedules = Schedules(schedule_store, self.service, self.clock, self.uploads.find)
         self._scheduler = Scheduler(schedule_store, self.service, self.trust)
         self._schedule_loop = Loop("scheduler", self._scheduler.run_once, self.clock, interval=1.0)
-        self.processes = Processes(settings.cpu_slots, settings.max_result, settings.data_path, self.files.life)
+        self.processes = Processes(settings, self.files.life, self.clock)
         self.runner = Runner(self.store, self.registry, self.clock, self, self.processes)
         self.service.cancel_run = self.runner.cancel
         self.service.on_end = self.runner.on_end = self._on_end
@@ -231,8 +231,7 @@ class Runtime:
         if self.idle:
             return
         if not self._new:
-            ((newest,),) = await self._db.read(self._db.text("newest_date"), {})
-            self.trust.begin(newest)
+            self.trust.begin(await self._db.newest_date())
         await self.limits.load()
         await self.clients.load()
         # The first bite before anything is claimed: what was interrupted goes on before what never started.

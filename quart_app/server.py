@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hypercorn.asyncio import serve as hypercorn_serve
-from hypercorn.config import Config
+from hypercorn.config import Config, Sockets
 
 from quart_app import logs
 from quart_app.app import standalone_app
@@ -73,10 +73,19 @@ async def _serve(app: Any, config: Config) -> None:
         os._exit(ConfigError.exit_code)
 
 
+class _Config(Config):
+    def create_sockets(self) -> Sockets:
+        """Hypercorn's sockets, which programs that tasks start do not inherit: one of them would hold the port."""
+        sockets = super().create_sockets()
+        for listening in (*sockets.secure_sockets, *sockets.insecure_sockets, *sockets.quic_sockets):
+            listening.set_inheritable(False)
+        return sockets
+
+
 def _config(settings: Settings, bind: str | None, config_file: str | None) -> Config:
     path = Path(config_file or "hypercorn.toml")
     try:
-        config = Config.from_toml(str(path)) if config_file or path.exists() else Config()
+        config = _Config.from_toml(str(path)) if config_file or path.exists() else _Config()
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
     _make_absolute(config)

@@ -36,9 +36,10 @@ ROOMS: dict[str, set[str]] = {
     "clients": {"core", "store.base", "store.base_limits"},
     "uploads": {"core", "store.base_uploads", "files", "runner.upload"},
     "outbound": {"core", "runner.threads"},
-    "store": {"core"},
-    "runner": {"core", "store.base", "store.base_limits"},
-    "runner.child": {"core", "runner", "files"},  # there is no runtime in a child that could fill this door
+    "forks": set(),
+    "store": {"core", "forks"},
+    "runner": {"core", "store.base", "store.base_limits", "forks"},
+    "runner.child": {"core", "runner", "files", "forks"},  # there is no runtime in a child that could fill this door
     "service": {"core", "store.base", "runner.registry", "runner.dispatcher", "runner.insist"},
     "services": {"core", "store.base", "store.base_reports", "runner", "service", "files"},
     # What a user's own module may import: the package's own names, and the errors and types of core.
@@ -52,7 +53,18 @@ ROOMS: dict[str, set[str]] = {
     },
     "logs": {"core", "runner.logger"},
     "signals": {"core", "logs"},
-    "app": {"core", "control", "runner.registry", "runtime", "service", "web", "signals", "loopwatch", "metrics"},
+    "app": {
+        "core",
+        "control",
+        "runner.registry",
+        "runtime",
+        "service",
+        "web",
+        "signals",
+        "loopwatch",
+        "metrics",
+        "forks",
+    },
     "control": set(),
     "asgi": {"core", "app", "logs", "process_setup"},
     "server": {"core", "app", "control", "logs"},
@@ -109,7 +121,7 @@ DRIVERS: dict[str, set[str]] = {
     "dotenv": {"settings"},
     "uuid_utils": {"service"},
     "cronsim": {"core.schedule"},
-    "fcntl": {"store.lock"},
+    "fcntl": {"store.lock", "forks"},
     "werkzeug": {"web"},
 }
 SQL = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE \w+ SET|DELETE FROM|PRAGMA|BEGIN|CREATE (TABLE|INDEX))\s")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from typing import Final
+
 import msgspec
 
 from quart_app.core.errors import NonRetryable, Retry
+
+MAX_DELAY: Final = 365 * 86400.0  # seconds; the longest pause that a handler can ask for
 
 
 class Backoff(msgspec.Struct, frozen=True):
@@ -38,3 +43,17 @@ def is_retryable(error: BaseException, retry_on: Errors | None, no_retry_on: Err
     if isinstance(error, no_retry_on):
         return False
     return retry_on is None or isinstance(error, retry_on)
+
+
+def after_ms(error: BaseException) -> int | None:
+    """The pause that a handler asks for with `Retry(after=…)`, between none and MAX_DELAY; None: that of the kind, for
+    what is no number too. Never raises."""
+    if not isinstance(error, Retry) or error.after is None:
+        return None
+    try:
+        seconds = float(error.after)
+    except OverflowError:  # an integer beyond all floats
+        seconds = math.copysign(MAX_DELAY, error.after)
+    except (TypeError, ValueError):
+        return None
+    return None if math.isnan(seconds) else int(min(max(seconds, 0.0), MAX_DELAY) * 1000)

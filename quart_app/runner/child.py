@@ -1,4 +1,4 @@
-"""The child's side of processes.py: `python -m quart_app.runner.child FD PARENT_PID`."""
+"""The child's side of processes.py: `python -m quart_app.runner.child FD PARENT_PID LIFE_FD`."""
 
 from __future__ import annotations
 
@@ -16,21 +16,25 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import msgspec
 
+from quart_app import forks
 from quart_app.core import codec
 from quart_app.core.errors import NonRetryable, Retry, UploadNotFound
-from quart_app.core.retry import is_retryable
+from quart_app.core.retry import after_ms, is_retryable
 from quart_app.core.task import Claimed
 from quart_app.files import Files
-from quart_app.runner.registry import Registry, load_module
+from quart_app.runner import memory
+from quart_app.runner.registry import Registry, TaskKind, load_module
 from quart_app.runner.upload import Upload
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
 
 PR_SET_PDEATHSIG: Final = 1
+PR_SET_CHILD_SUBREAPER: Final = 36
 
 
 class Request(msgspec.Struct):
+    run: int
     module: str
     file: str | None
     kind: str
@@ -53,10 +57,13 @@ class ProcessTaskContext:
     stop. No steps."""
 
     def __init__(
-        self, channel: socket.socket, lines: BinaryIO, task: Claimed, args: dict[str, Any], files: Files
+        self, channel: _Channel, run: int, lines: BinaryIO, task: Claimed, args: dict[str, Any], files: Files
     ) -> None:
         self._channel = channel
+        self._run = run
         self._lines = lines
+        self._asking = threading.Lock()
+        self._closed = False
         self.files = files
         self.task_id = task.id
         self.kind = task.kind
@@ -73,31 +80,68 @@ class ProcessTaskContext:
 
     def progress(self, done: float | None = None, total: float | None = None, message: str | None = None) -> None:
         text = codec.clean(message, 1000) if message is not None else None
-        _send(self._channel, {"progress": [done, total, text]})
+        self._send({"progress": [done, total, text]})
 
     def upload(self, upload_id: str) -> Upload:
         """A file that the owner of this task has uploaded. Raises UploadNotFound."""
-        _send(self._channel, {"upload": upload_id})
-        answer = msgspec.json.decode(self._lines.readline(), type=Found, dec_hook=lambda kind, value: kind(value))
+        with self._asking:
+            self._send({"upload": upload_id})
+            answer = msgspec.json.decode(self._lines.readline(), type=Found, dec_hook=lambda kind, value: kind(value))
         if answer.found is None:
             raise UploadNotFound(answer.missing)
         return answer.found
 
+    def _send(self, message: dict[str, Any]) -> None:
+        if self._closed:
+            raise RuntimeError("the task has ended; what its handler has left running cannot speak for it")
+        self._channel.send(self._run, message)
+
+    def close(self) -> None:
+        """When the handler has returned: a thread that it has left behind says nothing more."""
+        with self._asking:  # an answer that is on its way is not to be taken for the next request
+            self._closed = True
+
 
 def main() -> None:
-    _die_with_parent(int(sys.argv[2]))
+    number, parent, life = (int(text) for text in sys.argv[1:4])
+    _die_with_parent(parent, asked=life >= 0 and forks.adopt(life))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the server's terminal is the server's to handle
     signal.signal(signal.SIGTERM, lambda *_: None)
-    channel = socket.socket(fileno=int(sys.argv[1]))
+    channel = _Channel(number)
     logging.getLogger().addHandler(_ToServer(channel))
-    with channel.makefile("rb") as lines:
+    with channel.socket.makefile("rb") as lines:
         for line in lines:
             if _serve(channel, lines, msgspec.json.decode(line, type=Request)):
                 return
 
 
-def _serve(channel: socket.socket, lines: BinaryIO, request: Request) -> bool:
+class _Channel:
+    """The way to the server. Neither programs nor forked children get this end."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.socket = socket.socket(fileno=descriptor)
+        self.socket.set_inheritable(False)
+        forks.hide(descriptor)
+        self.run = 0
+        self._sending = threading.Lock()
+        self._older: set[int | None] = set()
+
+    def begin(self, run: int) -> None:
+        self.run = run
+        self._older = {thread.ident for thread in threading.enumerate()} - {threading.main_thread().ident}
+
+    def send(self, run: int, message: dict[str, Any]) -> None:
+        with self._sending:
+            self.socket.sendall(msgspec.json.encode({"run": run, **message}) + b"\n")
+
+    def send_log(self, thread: int | None, line: list[Any]) -> None:
+        self.send(0 if thread in self._older else self.run, {"log": line})
+
+
+def _serve(channel: _Channel, lines: BinaryIO, request: Request) -> bool:
     """Run one request; True when it was cancelled, which also means that nobody waits for an answer."""
+    channel.begin(request.run)
+    channel.send(request.run, {"taken": True})
     try:
         registry = Registry()
         registry.add_module(_module(request))
@@ -106,31 +150,56 @@ def _serve(channel: socket.socket, lines: BinaryIO, request: Request) -> bool:
             raise LookupError(f"kind {request.kind} is not declared in {request.module}")
         args = kind.parse(codec.loads(request.task.args))
     except BaseException as error:
-        _send(channel, {"error": _describe(error, retryable=False)})
+        channel.send(request.run, {"error": _describe(error, retryable=False), "left": _left_processes()})
         return False
-    context = ProcessTaskContext(channel, lines, request.task, args, Files(Path(request.data_dir), request.life))
+    files = Files(Path(request.data_dir), request.life)
+    context = ProcessTaskContext(channel, request.run, lines, request.task, args, files)
 
     def stop(*_: object) -> None:
         context.cancelled = True
 
     signal.signal(signal.SIGTERM, stop)
     logging.getLogger().setLevel(request.log_level)
-    try:
-        value = kind.function(context, **args) if kind.takes_context else kind.function(**args)
-        result = codec.encode(value)
-        if len(result.encode()) > request.max_result:
-            described = {"type": "result_too_large", "message": f"over {request.max_result} bytes of JSON"}
-            answer: dict[str, Any] = {"error": {**_NOTHING, **described}}
-        else:
-            answer = {"result": result}
-    except codec.NotJson as error:
-        answer = {"error": {**_NOTHING, "type": "not_json", "message": str(error)}}
-    except BaseException as error:
-        options = kind.options
-        answer = {"error": _describe(error, is_retryable(error, options.retry_on, options.no_retry_on))}
+    answer = _answer(kind, context, args, request.max_result)
+    context.close()
     if not context.cancelled:
-        _send(channel, answer)
+        channel.send(request.run, {**answer, "left": answer.get("left", False) or _left_processes()})
     return context.cancelled
+
+
+def _answer(
+    kind: TaskKind[..., Any], context: ProcessTaskContext, args: dict[str, Any], max_result: int
+) -> dict[str, Any]:
+    options = kind.options
+    try:
+        with memory.at_most(options.memory):
+            value = kind.function(context, **args) if kind.takes_context else kind.function(**args)
+            if forks.is_child():
+                forks.leave(None)
+            result = codec.encode(value)
+        if len(result.encode()) > max_result:
+            described = {"type": "result_too_large", "message": f"over {max_result} bytes of JSON"}
+            return {"error": {**_NOTHING, **described}}
+        return {"result": result}
+    except codec.NotJson as error:
+        return {"error": {**_NOTHING, "type": "not_json", "message": str(error)}}
+    except BaseException as error:
+        if forks.is_child():
+            forks.leave(error)
+        described = _describe(error, is_retryable(error, options.retry_on, options.no_retry_on))
+        if options.memory is None or not isinstance(error, MemoryError):
+            return {"error": described}
+        text = f"the attempt needed more than {options.memory >> 20} MB"
+        return {"error": {**described, "type": "out_of_memory", "message": text}, "left": True}
+
+
+def _left_processes() -> bool:
+    """Whether a process that was started here is left, even one that has ended and that nobody has waited for."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 _NOTHING: Final = {"traceback": None, "retryable": False, "after_ms": None}
@@ -144,13 +213,12 @@ def _describe(error: BaseException, retryable: bool) -> dict[str, Any]:
         trace = "" if expected else "".join(traceback.format_exception(error, limit=-20))
     except BaseException:
         message, trace = f"<the text of this {type(error).__name__} cannot be had>", ""
-    after = error.after if isinstance(error, Retry) else None
     return {
         "type": codec.clean(type(error).__name__, 200),
         "message": codec.clean(message, 4096).encode()[:4096].decode(errors="ignore"),
         "traceback": codec.clean(trace[-16_384:], 16_384) or None,
         "retryable": retryable,
-        "after_ms": int(after * 1000) if after is not None else None,
+        "after_ms": after_ms(error),
     }
 
 
@@ -163,7 +231,7 @@ def _module(request: Request) -> ModuleType:
 class _ToServer(logging.Handler):
     """The server writes the log: a second hand in its file would tear lines and rotation."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: _Channel) -> None:
         super().__init__()
         self._channel = channel
 
@@ -173,7 +241,7 @@ class _ToServer(logging.Handler):
             given: dict[Any, Any] = getattr(record, "fields", {})
             fields = {_clean(str(name)): _clean(codec.scalar(value, 2048)) for name, value in given.items()}
             line = [record.levelno, record.name, _clean(record.getMessage()), fields, _clean(trace)]
-            _send(self._channel, {"log": line})
+            self._channel.send_log(record.thread, line)
         except Exception:
             self.handleError(record)
 
@@ -183,18 +251,15 @@ def _clean(value: Any) -> Any:
 
 
 _FORMATTER: Final = logging.Formatter()
-_sending: Final = threading.Lock()
 
 
-def _send(channel: socket.socket, message: dict[str, Any]) -> None:
-    with _sending:
-        channel.sendall(msgspec.json.encode(message) + b"\n")
-
-
-def _die_with_parent(parent: int) -> None:
+def _die_with_parent(parent: int, asked: bool) -> None:
     """Linux: SIGKILL when the parent's main thread ends. It may have ended before we could ask for that."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        prctl = ctypes.CDLL(None).prctl
+        if not asked:  # the signal may come before that of the group, which the death of this process would call off
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        prctl(PR_SET_CHILD_SUBREAPER, 1)  # what loses its parent here becomes a child of this process, and is found
     if os.getppid() != parent:
         os._exit(1)
 

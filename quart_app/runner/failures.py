@@ -8,7 +8,7 @@ from typing import Any, Final
 from quart_app.core import codec
 from quart_app.core.errors import NonRetryable, Retry
 from quart_app.core.lifecycle import Raised
-from quart_app.core.retry import is_retryable
+from quart_app.core.retry import after_ms, is_retryable
 from quart_app.core.task import TaskError
 from quart_app.runner.processes import ChildDied, ChildError
 from quart_app.runner.registry import TaskKind
@@ -16,22 +16,18 @@ from quart_app.runner.steps import ResultTooLarge
 
 MAX_ERROR: Final = 4096
 MAX_TRACEBACK: Final = 16_384
-MAX_DELAY: Final = 365 * 86400.0
 
 
 def raised(kind: TaskKind[..., Any], error: BaseException) -> Raised:
     """The outcome of a run that ended in an error; whether it may be tried again is the kind's rule."""
     options = kind.options
-    after_ms = None
-    if isinstance(error, Retry) and error.after is not None:
-        after_ms = int(min(max(error.after, 0.0), MAX_DELAY) * 1000)
     if isinstance(error, (codec.NotJson, ResultTooLarge)):
         name = "not_json" if isinstance(error, codec.NotJson) else "result_too_large"
         return Raised(TaskError(name, _message(error)), retryable=False)
     if isinstance(error, ChildError):
         return Raised(TaskError(error.type, error.message, traceback=error.traceback), not error.final, error.after_ms)
     name = "process_died" if isinstance(error, ChildDied) else type(error).__name__
-    return Raised(described(name, error), is_retryable(error, options.retry_on, options.no_retry_on), after_ms)
+    return Raised(described(name, error), is_retryable(error, options.retry_on, options.no_retry_on), after_ms(error))
 
 
 def described(name: str, error: BaseException) -> TaskError:

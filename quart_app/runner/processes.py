@@ -2,12 +2,18 @@
 
 A child is a fresh interpreter (never a fork of this process: that would copy SQLite's handles and threads), reused for
 the next task of any kind. It speaks JSON lines over a socket pair, so that what a handler prints is not taken for an
-answer. At cancel and timeout it gets SIGTERM (`ctx.cancelled` turns true) and, two seconds later, SIGKILL.
+answer; each carries the number of the run, so that what an earlier one has left behind in the child is not heard. At
+cancel and timeout it gets SIGTERM (`ctx.cancelled` turns true) and, two seconds later, SIGKILL.
+
+What a handler starts ends with it: each child leads a process group, which gets SIGKILL with the child, and when the
+server is gone (see forks.py); a child in which a process was left is not used again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import logging
 import os
 import signal
@@ -19,19 +25,31 @@ from typing import Any, Final
 
 import msgspec
 
-from quart_app.core.errors import StoreUnavailable, UploadNotFound
+from quart_app import forks
+from quart_app.clock import Clock
+from quart_app.core.errors import UploadNotFound
 from quart_app.core.task import Claimed
 from quart_app.runner.context import TaskContext
+from quart_app.runner.insist import insist
 from quart_app.runner.registry import TaskKind
+from quart_app.settings import Settings
 
 log = logging.getLogger("quart_app.runner")
 
+_Stray = tuple[int, str]  # the number of a process and when it started
+
 KILL_AFTER: Final = 2.0  # seconds between SIGTERM and SIGKILL
+STARTS: Final = 3  # children that may die one after the other before one has taken the task
+MAX_STRAYS: Final = 10_000
 _OF_TIME: Final = (signal.SIGXCPU, signal.SIGPROF)  # what a handler's own RLIMIT_CPU or ITIMER_PROF sends
 
 
 class ChildDied(Exception):
     """The child process ended without an answer: a signal, `os._exit`, out of memory."""
+
+
+class _NotTaken(ChildDied):
+    """It ended before it had taken the task."""
 
 
 class ChildError(Exception):
@@ -48,22 +66,54 @@ class ChildError(Exception):
 
 class _Child:
     def __init__(
-        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        process: asyncio.subprocess.Process,
+        channel: socket.socket,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         self.process = process
+        self.channel = channel
         self.reader = reader
         self.writer = writer
+        self.served = 0
+        self.ended: asyncio.Task[None]
+
+    async def send(self, line: bytes) -> None:
+        self.writer.write(line + b"\n")
+        await self.writer.drain()
+
+    def terminate(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.terminate()
+
+    def kill(self, strays: set[_Stray]) -> None:
+        """SIGKILL to the child and its process group, and to those of its descendants that have left the group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        for pid, started in strays:
+            with contextlib.suppress(OSError):
+                if _started(pid) == started:
+                    os.kill(pid, signal.SIGKILL)
+
+    def how_it_ended(self) -> str:
+        code = self.process.returncode or 0
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        why = ": its processor time was over" if -code in _OF_TIME else ""
+        return f"the child process ended with {how}{why}"
 
 
 class Processes:
-    def __init__(self, slots: int, max_result: int, data_path: Path, life: str) -> None:
+    def __init__(self, settings: Settings, life: str, clock: Clock) -> None:
         """`life`: whose files those of the children are, see Files."""
-        self._slots = asyncio.Semaphore(slots)
-        self._data_dir = str(data_path.absolute())
+        self._slots = asyncio.Semaphore(settings.cpu_slots)
+        self._data_dir = str(settings.data_path.absolute())
         self._life = life
-        self._max_result = max_result
+        self._max_result = settings.max_result
+        self._clock = clock
         self._idle: list[_Child] = []
         self._all: set[_Child] = set()
+        self._runs = itertools.count(1)
 
     async def run(
         self, kind: TaskKind[..., Any], task: Claimed, context: TaskContext, on_start: Callable[[], None]
@@ -72,13 +122,24 @@ class Processes:
         ChildError."""
         async with self._slots:
             on_start()
-            child = self._idle.pop() if self._idle else await self._start()
-            try:
-                answer = await self._converse(child, kind, task, context)
-            except BaseException:
-                await self._end(child)
-                raise
-            self._idle.append(child)
+            for start in itertools.count(1):
+                child = self._idle.pop() if self._idle else await self._start()
+                try:
+                    answer = await self._converse(child, kind, task, context)
+                except _NotTaken:  # an idle one that has just died: no fault of this task
+                    await self._end(child)
+                    if start == STARTS:
+                        raise
+                    continue
+                except BaseException:
+                    await self._end(child)
+                    raise
+                break
+            child.served += 1
+            if answer.get("left") or child.served >= kind.options.recycle:
+                await self._end(child, at_once=True)
+            elif not child.ended.done():
+                self._idle.append(child)
         if "error" in answer:
             raise ChildError(answer["error"])
         return str(answer["result"])
@@ -91,7 +152,9 @@ class Processes:
         self, child: _Child, kind: TaskKind[..., Any], task: Claimed, context: TaskContext
     ) -> dict[str, Any]:
         module = sys.modules[kind.function.__module__]
+        number = next(self._runs)
         request = {
+            "run": number,
             "module": module.__name__,
             "file": getattr(module, "__file__", None),
             "kind": kind.name,
@@ -101,26 +164,28 @@ class Processes:
             "life": self._life,
             "log_level": logging.getLogger("quart_app.task").getEffectiveLevel(),
         }
-        child.writer.write(msgspec.json.encode(request) + b"\n")
-        await child.writer.drain()
-        while line := await child.reader.readline():
-            message: dict[str, Any] = msgspec.json.decode(line)
-            if "progress" in message:
-                await context.progress(*message["progress"])
-            elif "upload" in message:
-                answer = msgspec.json.encode(await _find(message["upload"], context), enc_hook=str)
-                child.writer.write(answer + b"\n")
-                await child.writer.drain()
-            elif "log" in message:
-                level, name, text, fields, trace = message["log"]
-                extra = {"task_id": task.id, "fields": fields, "trace": trace}
-                logging.getLogger(name).log(level, "%s", text, extra=extra)
-            else:
-                return message
-        code = await child.process.wait()
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        why = ": its processor time was over" if -code in _OF_TIME else ""
-        raise ChildDied(f"the child process ended with {how}{why}")
+        taken = False
+        with contextlib.suppress(ConnectionError):  # it has ended: how is asked below
+            await child.send(msgspec.json.encode(request))
+            while line := await child.reader.readline():
+                message: dict[str, Any] = msgspec.json.decode(line)
+                run = message.get("run")
+                if "log" in message:
+                    _log(message["log"], task.id if run == number else None)
+                elif run != number:
+                    continue  # of a thread that an earlier task has left behind
+                elif "taken" in message:
+                    taken = True
+                elif "progress" in message:
+                    await context.progress(*message["progress"])
+                elif "upload" in message:
+                    await child.send(msgspec.json.encode(await self._find(message["upload"], context), enc_hook=str))
+                else:
+                    return message
+        if not (await asyncio.wait([child.ended], timeout=KILL_AFTER))[0]:
+            child.kill(set())  # it has closed its end and will never answer
+            await asyncio.wait([child.ended])
+        raise (ChildDied if taken else _NotTaken)(child.how_it_ended())
 
     async def _start(self) -> _Child:
         ours, theirs = socket.socketpair()
@@ -129,41 +194,81 @@ class Processes:
             # moment would leave the process to itself. A result is a JSON text inside JSON: escaping can double it.
             reader, writer = await asyncio.open_connection(sock=ours, limit=2 * self._max_result + 1_048_576)
             try:
+                life = forks.life()
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     "-m",
                     "quart_app.runner.child",
                     str(theirs.fileno()),
                     str(os.getpid()),
+                    str(life),
                     stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
+                    pass_fds=[theirs.fileno(), *([life] if life >= 0 else [])],
                     env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                    start_new_session=True,
                 )
             except BaseException:
                 writer.close()
                 raise
-        child = _Child(process, reader, writer)
+        child = _Child(process, ours, reader, writer)
         self._all.add(child)
+        child.ended = asyncio.create_task(self._watch(child), name=f"child-{process.pid}")
         return child
+
+    async def _watch(self, child: _Child) -> None:
+        """Wait for the end of the child, and see to it that nobody gets it for a task, or waits for it because what it
+        has left behind holds its end of the channel."""
+        await child.process.wait()
+        child.kill(set())
+        if sys.platform == "linux":  # there what has come already can still be read
+            with contextlib.suppress(OSError):
+                child.channel.shutdown(socket.SHUT_RD)
+        if child in self._idle:
+            self._idle.remove(child)
+            self._all.discard(child)
+            child.writer.close()
+            log.warning("an idle child process is gone: %s", child.how_it_ended())
 
     async def _end(self, child: _Child, at_once: bool = False) -> None:
         if child in self._idle:
             self._idle.remove(child)
-        if child.process.returncode is None:
-            child.process.kill() if at_once else child.process.terminate()
-            try:
-                await asyncio.wait_for(child.process.wait(), KILL_AFTER)
-            except (TimeoutError, asyncio.CancelledError):
-                if child.process.returncode is None:
-                    child.process.kill()
-                await child.process.wait()
+        strays = _descendants(child.process.pid)
+        if child.process.returncode is None and not at_once:
+            child.terminate()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([child.ended], timeout=KILL_AFTER)
+        child.kill(strays | _descendants(child.process.pid))
+        await asyncio.wait([child.ended])
         self._all.discard(child)  # not before: a close meanwhile must find it
         child.writer.close()
 
+    async def _find(self, upload_id: Any, context: TaskContext) -> dict[str, Any]:
+        """The answer to a child that asks for an upload."""
+        try:
+            return {"found": await insist(lambda: context.upload(str(upload_id)), self._clock)}
+        except UploadNotFound as error:
+            return {"missing": str(error)}
 
-async def _find(upload_id: Any, context: TaskContext) -> dict[str, Any]:
-    """The answer to a child that asks for an upload."""
-    try:
-        return {"found": await context.upload(str(upload_id))}
-    except (UploadNotFound, StoreUnavailable) as error:
-        return {"missing": str(error)}
+
+def _log(line: Any, task_id: str | None) -> None:
+    level, name, text, fields, trace = line
+    extra = {"fields": fields, "trace": trace, **({"task_id": task_id} if task_id is not None else {})}
+    logging.getLogger(name).log(level, "%s", text, extra=extra)
+
+
+def _descendants(pid: int) -> set[_Stray]:
+    """The processes that this one has started, and those that they have; Linux."""
+    found: set[_Stray] = set()
+    waiting = [pid]
+    while waiting and len(found) < MAX_STRAYS:
+        for path in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                for child in map(int, path.read_text("ascii").split()):
+                    found.add((child, _started(child)))
+                    waiting.append(child)
+    return found
+
+
+def _started(pid: int) -> str:
+    """When the process started: with its number, the name of it alone. Raises OSError."""
+    return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19]

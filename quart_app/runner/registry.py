@@ -6,7 +6,6 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
-import re
 import sys
 import traceback
 import typing
@@ -19,19 +18,18 @@ import msgspec
 
 from quart_app.core import marks, pointers
 from quart_app.core.errors import ConfigError, InvalidArgs
-from quart_app.core.retry import Backoff, Errors
+from quart_app.core.retry import Errors
 from quart_app.core.schedule import Schedule
 from quart_app.core.schema import args_schema, choices, wanted
-from quart_app.core.task import CPU_QUEUE, DEFAULT_QUEUE, KIND_PATTERN
+from quart_app.core.task import CPU_QUEUE, DEFAULT_QUEUE
+from quart_app.runner.kind_options import RECYCLE, KindOptions, as_tuple, backoff_of, check_options
+from quart_app.runner.memory import size_of
 
 Executor = Literal["async", "thread", "process"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_KIND: Final = re.compile(KIND_PATTERN)
-_QUEUE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _RESERVED: Final = frozenset({"self", "ctx"})
-_LONGEST: Final = 10**9  # seconds, as over HTTP: about 30 years
 
 
 class Handle(Protocol):
@@ -46,20 +44,6 @@ class EnqueueDoor(Protocol):
     """The part of the service a kind enqueues through."""
 
     async def enqueue_kind(self, kind: str, args: Mapping[str, Any], options: Mapping[str, Any]) -> Handle: ...
-
-
-class KindOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Defaults of a kind; times in seconds."""
-
-    max_attempts: int = 1
-    backoff: Backoff = Backoff()
-    retry_on: Errors | None = None
-    no_retry_on: Errors = ()
-    timeout: float = 3600.0
-    expires: float | None = None
-    queue: str = DEFAULT_QUEUE
-    priority: int = 0
-    retention: float | None = None
 
 
 class TaskKind(Generic[P, R]):
@@ -142,6 +126,8 @@ def task(
     priority: int = 0,
     retention: float | None = None,
     executor: Literal["process"] | None = None,
+    memory: str | int | None = None,
+    recycle: int | None = None,
 ) -> Callable[[Callable[P, R]], TaskKind[P, R]]:
     """Declare a kind of task.
 
@@ -149,24 +135,30 @@ def task(
     cancel and timeout. `max_attempts` counts runs that end in an error (crashes and stops are free); `backoff` is
     (first, factor, cap) in seconds, with full jitter; `timeout` is seconds for one attempt; `expires` seconds after
     which a task that has not started fails; `retention` seconds an ended task is kept; `queue` is "cpu" for child
-    processes, whose tasks leave the other slots to others there, else "default". Raises ConfigError.
+    processes, whose tasks leave the other slots to others there, else "default". For executor="process" only:
+    `memory` ("512MB") is what the child may have, over it the attempt ends with the error `out_of_memory`; `recycle`
+    attempts are served by one child (100). Raises ConfigError.
     """
     if not isinstance(kind, str):
         raise TypeError(f'@task names its kind: write @task("name") above the function, not @task (got {kind!r:.100})')
     if executor not in (None, "process"):
         raise ConfigError(f"@task({kind!r}): executor is 'process', or left out; not {executor!r}")
+    if executor != "process" and (memory is not None or recycle is not None):
+        raise ConfigError(f"@task({kind!r}): memory and recycle are for executor='process'")
     options = KindOptions(
         max_attempts=max_attempts,
-        backoff=_backoff(kind, backoff),
-        retry_on=None if retry_on is None else _as_tuple(retry_on),
-        no_retry_on=_as_tuple(no_retry_on),
+        backoff=backoff_of(kind, backoff),
+        retry_on=None if retry_on is None else as_tuple(retry_on),
+        no_retry_on=as_tuple(no_retry_on),
         timeout=timeout,
         expires=expires,
         queue=queue if queue is not None else CPU_QUEUE if executor == "process" else DEFAULT_QUEUE,
         priority=priority,
         retention=retention,
+        memory=None if memory is None else size_of(memory),
+        recycle=RECYCLE if recycle is None else recycle,
     )
-    _check_options(kind, options)
+    check_options(kind, options)
 
     def declare(function: Callable[P, R]) -> TaskKind[P, R]:
         if executor == "process" and inspect.iscoroutinefunction(function):
@@ -247,57 +239,6 @@ def _load_file(path: Path) -> ModuleType:
         del sys.modules[spec.name]
         raise
     return module
-
-
-def _as_tuple(errors: type[BaseException] | Errors) -> Errors:
-    return errors if isinstance(errors, tuple) else (errors,)
-
-
-def _backoff(kind: str, given: tuple[float, float, float]) -> Backoff:
-    try:
-        if any(type(number) not in (int, float) for number in given):
-            raise TypeError
-        first, factor, cap = (float(number) for number in given)
-    except (TypeError, ValueError, OverflowError):
-        raise ConfigError(f"@task({kind!r}): backoff must be three numbers: first, factor, cap") from None
-    return Backoff(first, factor, cap)
-
-
-def _check_options(kind: str, options: KindOptions) -> None:
-    backoff = options.backoff
-    problems = {
-        "retry_on and no_retry_on take exception classes": not all(
-            isinstance(one, type) and issubclass(one, BaseException)
-            for one in ((options.retry_on or ()) + options.no_retry_on)
-        ),
-        "backoff must be (first, factor, cap): seconds not negative, the factor at least 1": not (
-            0 <= backoff.first <= 10**9 and 1 <= backoff.factor <= 10**9 and 0 <= backoff.cap <= 10**9
-        ),
-        f"kind must match {KIND_PATTERN}": _KIND.fullmatch(kind) is None,
-        "queue must match [a-z0-9][a-z0-9._-]{0,63}": not (
-            isinstance(options.queue, str) and _QUEUE.fullmatch(options.queue)
-        ),
-        "max_attempts must be a whole number from 1 to 1000000": not _whole(options.max_attempts, 1, 1_000_000),
-        f"timeout must be seconds, from 0.001 to {_LONGEST}": not _seconds(options.timeout, 0.001),
-        "priority must be a whole number from -100 to 100": not _whole(options.priority, -100, 100),
-        f"expires must be seconds, from 0.001 to {_LONGEST}": not (
-            options.expires is None or _seconds(options.expires, 0.001)
-        ),
-        f"retention must be seconds, from 0 to {_LONGEST}": not (
-            options.retention is None or _seconds(options.retention, 0)
-        ),
-    }
-    for problem, wrong in problems.items():
-        if wrong:
-            raise ConfigError(f"@task({kind!r}): {problem}")
-
-
-def _whole(value: object, least: int, most: int) -> bool:
-    return type(value) is int and least <= value <= most  # True is an int, too
-
-
-def _seconds(value: object, least: float) -> bool:
-    return isinstance(value, int | float) and type(value) is not bool and least <= value <= _LONGEST  # NaN is neither
 
 
 def _signature(

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from structlog.contextvars import bind_contextvars
 
+from quart_app import forks
 from quart_app.clock import Clock
 from quart_app.core import codec, lifecycle
 from quart_app.core.errors import ClaimLost, InvalidArgs, StoreUnavailable
@@ -240,12 +241,16 @@ class Runner:
                     raise TypeError("a `def` handler returned a coroutine; declare it `async def`")
             else:
                 return Succeeded(await self._processes.run(kind, run.task, context, run.arm))
+            if forks.is_child():
+                forks.leave(None)
             return Succeeded(encode_bounded(value, self._doors.settings.max_result))
         except ClaimLost:
             self.refused_writes += 1
             log.warning("run lost its claim and stops", extra={"task_id": run.task.id})
             return None
         except BaseException as error:
+            if forks.is_child():
+                forks.leave(error)
             return failures.raised(kind, error)
 
     async def _interrupt(

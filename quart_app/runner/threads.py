@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from quart_app import forks
+
 T = TypeVar("T")
 
 
@@ -38,6 +40,8 @@ async def in_thread(function: Callable[[], T], name: str, threads: set[asyncio.F
             result = context.run(function)
         except BaseException as error:
             failure = error
+        if forks.is_child():
+            forks.leave(failure)
         try:
             loop.call_soon_threadsafe(deliver, result, failure)
         except RuntimeError:

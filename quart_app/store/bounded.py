@@ -7,6 +7,7 @@ from collections.abc import Callable
 from itertools import takewhile
 from typing import Any, NamedTuple
 
+from quart_app import forks
 from quart_app.core.budget import Budget
 from quart_app.store.transaction import Params
 
@@ -19,6 +20,10 @@ class Bounded(NamedTuple):
 
 
 class ReaderConnection(sqlite3.Connection):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        forks.never_close(self)
+
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         if not isinstance(parameters, Bounded):
             return super().execute(sql, parameters)

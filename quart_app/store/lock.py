@@ -6,6 +6,9 @@ the database a second name with a lock file of its own; so on Linux another one 
 not notice: it locks by fcntl, which on Linux has nothing to do with flock (elsewhere, and on NFS, it has). Its
 descriptor is open from before the first connection until after the last, because closing any descriptor of a file drops
 all fcntl locks that the process has on it (sqlite.org/howtocorrupt.html, 2.2).
+
+A flock belongs to the open file, which a forked child shares: it would outlive a killed server in its children. So a
+child loses these descriptors (see forks.py); to lose one does not unlock.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from typing import Final
 
 import msgspec
 
+from quart_app import forks
 from quart_app.core.errors import ConfigError, StoreBroken, StoreBusy
 
 log = logging.getLogger("quart_app.store")
@@ -88,6 +92,7 @@ class FileLock:
             return
         self._file, self._identity = descriptor, identity
         _held.add(identity)
+        forks.hide(descriptor)
 
     def renew(self) -> None:
         """Put the lock file back when somebody has removed or replaced it. Raises StoreBusy when another process has
@@ -101,7 +106,7 @@ class FileLock:
             if self._file < 0:
                 raise
             return  # it is about to find the database locked
-        os.close(self._descriptor)
+        _close(self._descriptor)
         self._descriptor = descriptor
         log.warning("%s was removed or replaced and is made again", self._path)
 
@@ -114,7 +119,7 @@ class FileLock:
         """Only when no connection to the database is open in this process."""
         for descriptor in (self._file, self._descriptor):
             if descriptor >= 0:
-                os.close(descriptor)
+                _close(descriptor)
         if self._identity is not None:
             _held.discard(self._identity)
         self._file = self._descriptor = -1
@@ -136,6 +141,7 @@ class FileLock:
         except OSError as error:  # the disk is full
             os.close(descriptor)
             raise StoreBroken(f"cannot write {self._path}: {error.strerror}") from error
+        forks.hide(descriptor)
         return descriptor
 
     def _open(self) -> int:
@@ -154,6 +160,11 @@ class FileLock:
 
     def _busy(self, who: str) -> StoreBusy:
         return StoreBusy(f"{who} already serves {self._database}; stop it first, or set QUART_APP_DATA_DIR")
+
+
+def _close(descriptor: int) -> None:
+    forks.forget(descriptor)
+    os.close(descriptor)
 
 
 def _check_names(database: Path, status: os.stat_result) -> None:

@@ -292,6 +292,11 @@ class Database:
         except (sqlite3.Error, ValueError) as error:
             raise StoreUnavailable(f"the store cannot read: {error}") from error
 
+    async def newest_date(self) -> int:
+        """When the newest event was written, in ms UTC; 0: there is none. Raises StoreUnavailable."""
+        ((at,),) = await self.read(self.text("newest_date"), {})
+        return int(at)
+
     @property
     def version(self) -> str:
         return sqlite3.sqlite_version

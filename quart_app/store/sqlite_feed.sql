@@ -8,7 +8,7 @@ WHERE e.seq > :after AND e.seq <= :until AND (:kind IS NULL OR t.kind = :kind)
 ORDER BY e.seq LIMIT :limit;
 
 -- name: newest_date
-SELECT coalesce((SELECT at FROM events ORDER BY seq DESC LIMIT 1), 0);
+SELECT coalesce((SELECT at FROM events WHERE seq = (SELECT max(seq) FROM events)), 0);
 
 -- name: last_event
 SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0);

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from quart_app import forks
 from quart_app.store.statements import Statement
 
 Row = tuple[Any, ...]
@@ -225,6 +226,10 @@ def is_storage_trouble(error: Exception) -> bool:
 
 class WriterConnection(sqlite3.Connection):
     """Runs a Transaction or an Apart, passed as the parameters of the statement TRANSACTION; else an ordinary one."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        forks.never_close(self)
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         if sql is not TRANSACTION:

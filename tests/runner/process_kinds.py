@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
+import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -152,3 +155,87 @@ def listens(ctx: ProcessTaskContext, path: str) -> None:
     while not ctx.cancelled:
         time.sleep(0.01)
     Path(path).write_text("saw it")
+
+
+@task("starts-others", executor="process", timeout=60)
+def starts_others(ctx: ProcessTaskContext, how: str) -> None:
+    """Three programs: of its own group, of a session of their own, and one that has lost its parent; all of them hold
+    whatever can be inherited. Their numbers are the progress."""
+    programs = [
+        subprocess.Popen(["sleep", "600"], close_fds=False, start_new_session=session) for session in (False, True)
+    ]
+    shell = "sleep 600 > /dev/null & echo $!"
+    orphan = subprocess.run(["sh", "-c", shell], stdout=subprocess.PIPE, close_fds=False, text=True).stdout
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    pids = [*(program.pid for program in programs), int(orphan), child]
+    ctx.progress(message=" ".join(map(str, pids)))
+    match how:
+        case "returns":
+            return
+        case "dies":
+            os._exit(9)
+    signal.pause()
+    signal.pause()
+
+
+@task("leaves-a-thread", executor="process")
+def leaves_a_thread(ctx: ProcessTaskContext, path: str) -> int:
+    """The thread speaks for its task for as long as it can, and writes down how that ends."""
+
+    def speak() -> None:
+        said = 0
+        while True:
+            try:
+                ctx.progress(message="from another task")
+                logging.getLogger("quart_app.task.old").info("still here")
+            except RuntimeError as error:
+                Path(path).write_text(str(error))
+                return
+            said += 1
+            if said == 2:
+                spoken.set()
+
+    spoken = threading.Event()
+    threading.Thread(target=speak, daemon=True).start()
+    spoken.wait()
+    return os.getpid()
+
+
+@task("forks-and-leaves", executor="process")
+def forks_and_leaves(how: str) -> int:
+    """The exit code of a forked child that leaves the handler."""
+    child = os.fork()
+    if child == 0:
+        if how == "exits":
+            sys.exit(3)
+        return 0
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@task("asks-for-a-pause", executor="process", max_attempts=2)
+def asks_for_a_pause(after: str) -> None:
+    raise Retry("later", after=float(after))
+
+
+@task("eats", executor="process", memory="128MB", max_attempts=2, backoff=NO_PAUSE)
+def eats(ctx: ProcessTaskContext, megabytes: int) -> int:
+    return len(bytearray(megabytes * 2**20))
+
+
+@task("twice", executor="process", recycle=2)
+def twice() -> int:
+    return os.getpid()
+
+
+@task("reads-upload", executor="process")
+def reads_upload(ctx: ProcessTaskContext, upload_id: str) -> str:
+    return ctx.upload(upload_id).name
+
+
+@task("forges", executor="process")
+def forges(ctx: ProcessTaskContext, messages: list[Any]) -> str:
+    for message in messages:
+        ctx._channel.send(message.pop("run"), message)
+    return "mine"

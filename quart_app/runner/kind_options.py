@@ -1,0 +1,90 @@
+"""The options of @task: their defaults, and what they may be. A wrong one is refused when the module is imported."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from quart_app.core.errors import ConfigError
+from quart_app.core.retry import Backoff, Errors
+from quart_app.core.task import DEFAULT_QUEUE, KIND_PATTERN
+from quart_app.runner.memory import MIN_MEMORY
+
+RECYCLE: Final = 100
+_KIND: Final = re.compile(KIND_PATTERN)
+_QUEUE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_LONGEST: Final = 10**9  # seconds, as over HTTP: about 30 years
+
+
+class KindOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Defaults of a kind; times in seconds."""
+
+    max_attempts: int = 1
+    backoff: Backoff = Backoff()
+    retry_on: Errors | None = None
+    no_retry_on: Errors = ()
+    timeout: float = 3600.0
+    expires: float | None = None
+    queue: str = DEFAULT_QUEUE
+    priority: int = 0
+    retention: float | None = None
+    memory: int | None = None
+    """Bytes that a child process may have."""
+    recycle: int = RECYCLE
+    """Attempts that a child process serves."""
+
+
+def as_tuple(errors: type[BaseException] | Errors) -> Errors:
+    return errors if isinstance(errors, tuple) else (errors,)
+
+
+def backoff_of(kind: str, given: tuple[float, float, float]) -> Backoff:
+    try:
+        if any(type(number) not in (int, float) for number in given):
+            raise TypeError
+        first, factor, cap = (float(number) for number in given)
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(f"@task({kind!r}): backoff must be three numbers: first, factor, cap") from None
+    return Backoff(first, factor, cap)
+
+
+def check_options(kind: str, options: KindOptions) -> None:
+    """Raises ConfigError, which names the kind and what is wrong."""
+    backoff = options.backoff
+    problems = {
+        "retry_on and no_retry_on take exception classes": not all(
+            isinstance(one, type) and issubclass(one, BaseException)
+            for one in ((options.retry_on or ()) + options.no_retry_on)
+        ),
+        "backoff must be (first, factor, cap): seconds not negative, the factor at least 1": not (
+            0 <= backoff.first <= 10**9 and 1 <= backoff.factor <= 10**9 and 0 <= backoff.cap <= 10**9
+        ),
+        f"kind must match {KIND_PATTERN}": _KIND.fullmatch(kind) is None,
+        "queue must match [a-z0-9][a-z0-9._-]{0,63}": not (
+            isinstance(options.queue, str) and _QUEUE.fullmatch(options.queue)
+        ),
+        "max_attempts must be a whole number from 1 to 1000000": not _whole(options.max_attempts, 1, 1_000_000),
+        f"timeout must be seconds, from 0.001 to {_LONGEST}": not _seconds(options.timeout, 0.001),
+        "priority must be a whole number from -100 to 100": not _whole(options.priority, -100, 100),
+        f"expires must be seconds, from 0.001 to {_LONGEST}": not (
+            options.expires is None or _seconds(options.expires, 0.001)
+        ),
+        f"retention must be seconds, from 0 to {_LONGEST}": not (
+            options.retention is None or _seconds(options.retention, 0)
+        ),
+        f"memory is a size such as '512MB' or '2GB', at least {MIN_MEMORY >> 20}MB": options.memory == 0,
+        "recycle must be a whole number from 1 to 1000000": not _whole(options.recycle, 1, 1_000_000),
+    }
+    for problem, wrong in problems.items():
+        if wrong:
+            raise ConfigError(f"@task({kind!r}): {problem}")
+
+
+def _whole(value: object, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most  # True is an int, too
+
+
+def _seconds(value: object, least: float) -> bool:
+    return isinstance(value, int | float) and type(value) is not bool and least <= value <= _LONGEST  # NaN is neither
