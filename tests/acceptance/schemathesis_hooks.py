@@ -20,7 +20,7 @@ TIMES = st.datetimes(datetime.datetime(2000, 1, 1), datetime.datetime(2030, 1, 1
 schemathesis.openapi.format("date-time", TIMES.map(lambda at: f"{at.isoformat()}Z"))
 
 
-# They stand for all that an address may be written in: Hypothesis lists every letter of a class each time that it meets
+# They stand for all letters that an address may have: Hypothesis lists every letter of a class each time that it meets
 # it, which took half of the run. tests/core/test_mail.py tries others.
 SOME_LETTERS = "\u00e0-\u00f6\u4e00-\u4e1f"
 
