@@ -118,8 +118,8 @@ case $mode in
             check mypy
             echo "startup.sh: pytest" >&2
         fi
-        # The whole suite two tests at a time: most wait for real processes.
-        [ $# -gt 0 ] || set -- -n 2 --dist worksteal
+        # The whole suite three tests at a time: most wait for real processes.
+        [ $# -gt 0 ] || set -- -n 3 --dist worksteal
         exec $python -m pytest "$@"
         ;;
     --dev)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import sys
 
@@ -40,8 +41,13 @@ def main(argv: list[str] | None = None) -> None:
 def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     match arguments.command:
         case None | "serve":
+            # What is imported stays: looking for garbage in it took a fifteenth of the start, and then 25 ms of the
+            # event loop's time at each full collection.
+            gc.disable()
             from quart_app import server
 
+            gc.freeze()
+            gc.enable()
             server.run(settings, arguments.bind, arguments.config)
         case "migrate" | "backup" | "restore" | "audit":
             from quart_app.cli import storage

@@ -11,9 +11,9 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 # Letters of all scripts (RFC 6531), without what looks like nothing, like a blank or like a dot.
-_BEYOND: Final = "\u00a1-\u1fff\u2070-\u2fff\u3003-\ud7ff\uf900-\ufaff"
-_ATOM: Final = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~{_BEYOND}-]+"
-_LABEL: Final = rf"[A-Za-z0-9{_BEYOND}](?:[A-Za-z0-9{_BEYOND}-]{{0,61}}[A-Za-z0-9{_BEYOND}])?"
+BEYOND: Final = "\u00a1-\u1fff\u2070-\u2fff\u3003-\ud7ff\uf900-\ufaff"
+_ATOM: Final = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~{BEYOND}-]+"
+_LABEL: Final = rf"[A-Za-z0-9{BEYOND}](?:[A-Za-z0-9{BEYOND}-]{{0,61}}[A-Za-z0-9{BEYOND}])?"
 PATTERN: Final = rf"^(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*\Z"
 """An address without quoted parts and comments: RFC 5321, 4.1.2, `Dot-string "@" Domain`."""
 MAX_ADDRESS: Final = 254  # RFC 5321, 4.5.3.1.3, with its two brackets

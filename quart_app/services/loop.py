@@ -54,6 +54,8 @@ class Loop:
                 log.exception("%s failed and goes on", self._name)
                 wait = PAUSE_AFTER_TROUBLE
             try:
-                await asyncio.wait_for(self._bell.wait(), self._interval if wait is None else wait)
+                # Not `wait_for`: on Python 3.11 a bell in the same moment makes it forget that the task was cancelled.
+                async with asyncio.timeout(self._interval if wait is None else wait):
+                    await self._bell.wait()
             except TimeoutError:
                 pass

@@ -184,6 +184,8 @@ async def test_events_of_many_writers_reach_tails_that_come_and_go_once_and_in_o
             tail = await feed.follow_all(found[-1] if found else 0, None, None, None)
             for _ in range(number % 3 + 1):
                 found += [event.seq for event in await tail.next(SOON)]
+                if len(found) == 300:
+                    break  # nothing more comes
             tail.close()
         return found
 

@@ -116,3 +116,16 @@ async def test_a_store_that_closes_ends_the_service() -> None:
 
 async def test_stopping_before_the_start_is_no_error() -> None:
     await Loop("test", Turns().run_once, VirtualClock(), FOREVER).stop()
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_stop_at_the_moment_of_a_bell_is_not_lost(steps: int) -> None:
+    turns = Turns()
+    loop = Loop("test", turns.run_once, VirtualClock(), FOREVER)
+    loop.start()
+    await turns.wait_for(1)
+    loop.ring()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        await loop.stop()

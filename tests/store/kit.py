@@ -14,6 +14,7 @@ from quart_app.store import migrate
 from quart_app.store.base import Store
 from quart_app.store.sqlite import Database
 from tests.clock import START
+from tests.store import template
 
 T = START
 ERROR = TaskError(type="ValueError", message="no", traceback="Traceback …")
@@ -61,7 +62,9 @@ class Sql:
 
 
 async def open_database(path: Path, listener: Bells, synchronous: str = "FULL") -> Database:
-    """An open, migrated database; the caller closes it."""
+    """An open, migrated database, as test_migrate.py and the servers of the acceptance tests make theirs; the caller
+    closes it."""
+    await template.copy_to(path)
     database = Database(path, synchronous, listener.store_broken)
     connection = await database.connect()
     try:

@@ -35,6 +35,15 @@ async def test_a_place_that_is_known_has_its_own_values() -> None:
         assert (await asked(app, "PUT", "/a/b"))[0] == 405
 
 
+async def test_urls_are_built_as_ever() -> None:
+    app = made()
+    async with app.test_request_context("/"):
+        for _ in range(2):
+            assert app.url_for("show", first="a b", rest="c/d") == "/a%20b/c/d"
+            assert app.url_for("show", first="a", rest="b", more=1) == "/a/b?more=1"
+            assert app.url_for("show", first="a", rest="b", more=1, _external=True) == "http://localhost/a/b?more=1"
+
+
 async def test_no_more_than_so_many_places_are_remembered() -> None:
     app = made()
     known = app.url_map.known  # type: ignore[attr-defined]
