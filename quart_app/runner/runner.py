@@ -130,7 +130,8 @@ class Runner:
         """Until no task runs, at most `timeout` seconds."""
         if self.runs:
             try:
-                await asyncio.wait_for(self._idle.wait(), max(timeout, 0.0))
+                async with asyncio.timeout(max(timeout, 0.0)):  # wait_for of Python 3.11 can swallow a cancel
+                    await self._idle.wait()
             except TimeoutError:
                 pass
 
