@@ -55,7 +55,7 @@ class Engine:
         return await self.service.enqueue([TaskRequest("noop", {})])
 
     async def claim(self) -> object:
-        return await self.store.claim("default", 1, self.service.now())
+        return await self.store.claim({"default": 1}, self.service.now())
 
     async def first_page(self) -> object:
         return await self.service.find(TaskFilter())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import os
@@ -15,6 +16,7 @@ import httpx
 from quart_app import outbound
 from quart_app.clients import ClientLimit
 from quart_app.clock import Clock, ClockTrust, SystemClock
+from quart_app.core.errors import StoreUnavailable
 from quart_app.core.task import Ended, nobody
 from quart_app.files import Files
 from quart_app.keys import Keys
@@ -235,7 +237,8 @@ class Runtime:
         await self.limits.load()
         await self.clients.load()
         # The first bite before anything is claimed: what was interrupted goes on before what never started.
-        await self._rescuer.bite(self.clock.now())
+        with contextlib.suppress(StoreUnavailable):  # it is tried again
+            await self._rescuer.run_once(self.clock.now())
         while await self.store.unpark(self.registry.names(), self.clock.now(), CHUNK) == CHUNK:
             pass
         for count in await self.store.counts():

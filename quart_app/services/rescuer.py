@@ -46,7 +46,7 @@ class Rescuer:
 
     async def run_once(self, now: int) -> float | None:
         """Seconds to the next bite, None when nothing is left."""
-        if await self.bite(now):
+        if await self.bite(now) == CHUNK:
             return 0.0
         if not self.recovered:
             while await self._store.tidy_crash_groups(CHUNK) == CHUNK:
