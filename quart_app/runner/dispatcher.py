@@ -106,11 +106,10 @@ class Dispatcher:
     async def look(self, now: int) -> None:
         """Ring for what waits although there is room, in case that nobody did: losing a bell may cost seconds, never a
         task."""
-        if self.running >= self._concurrency:
+        if self.running >= self._concurrency or not (waiting := await self._store.ready_queues(MAX_READY)):
             return
-        self._look_for_suspects()
+        self._look_for_suspects()  # the counts do not tell them from the others
         known = self._ready.keys() | self._asked
-        waiting = await self._store.ready_queues(MAX_READY)
         silent = [queue for queue in waiting if queue not in known and self._room(queue) > 0]
         if not silent:
             return
