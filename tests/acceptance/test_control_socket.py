@@ -68,7 +68,7 @@ def test_a_folder_where_no_socket_can_be_made_costs_a_line_and_no_server(server:
 def test_the_socket_of_another_server_is_left_alone(make_server: MakeServer, tmp_path: Path) -> None:
     first = make_server().start().wait_ready()
     second = make_server(database_url=f"sqlite:///{tmp_path}/other.db").start().wait_ready()
-    assert "no control socket" in second.stderr
+    until(lambda: "no control socket" in second.stderr, "the line that says so")
     assert second.sigterm() == 0
     assert str(first.pid) in good(first.command("status"))
 

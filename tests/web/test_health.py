@@ -38,7 +38,7 @@ async def test_a_draining_server_lives_but_is_not_ready_and_takes_nothing(serve:
         assert (await site.get(f"/tasks/{waiting}?wait=60")).json["status"] == "pending"
         assert (await site.get("/status")).json["status"] == "draining"
         with pytest.raises(Draining):
-            await runtime.service.enqueue([])
+            await runtime.service.accept([])
 
 
 async def test_a_server_that_has_not_started_is_alive_and_not_ready(serve: Serve) -> None:
