@@ -14,6 +14,7 @@ import logging.handlers
 import os
 import queue
 import select
+import stat
 import sys
 import threading
 import time
@@ -202,6 +203,12 @@ class _File(_Raising, logging.handlers.RotatingFileHandler):
             self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=_for_owner
         )
         return cast(TextIOWrapper, made)
+
+    def shouldRollover(self, record: logging.LogRecord) -> int:  # noqa: N802 - logging's name
+        """Only a regular file has a length. Python 3.13 asks a pipe for its own, which is an error for each line."""
+        if self.stream is None:  # the last change of files failed
+            self.stream = self._open()
+        return int(stat.S_ISREG(os.fstat(self.stream.fileno()).st_mode) and super().shouldRollover(record))
 
 
 def _for_owner(path: str, flags: int) -> int:
