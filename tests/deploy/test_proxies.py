@@ -146,9 +146,7 @@ def test_while_the_service_is_started_again_clients_are_told_to_come_back(front:
 
 @pytest.mark.parametrize("proxy", [Nginx], ids=["nginx"])
 def test_without_tls_one_is_sent_to_tls_at_this_host_only(front: Front) -> None:
-    answer = httpx.get(
-        f"http://{NAME}:{front.plain_port}/tasks?x=1", headers={"Host": "evil.example"}, trust_env=False
-    )
+    answer = httpx.get(f"http://{NAME}:{front.plain_port}/tasks?x=1", headers={"Host": "evil.example"}, trust_env=False)
     assert (answer.status_code, answer.headers["Location"]) == (301, f"https://{NAME}/tasks?x=1")
 
 
