@@ -69,4 +69,8 @@ class Stall:
         self._transport.abort()
 
     def _patience(self) -> float:
-        return GOODBYE if self.stopping is not None and self.stopping.is_set() else PATIENCE
+        return GOODBYE if stopping() else PATIENCE
+
+
+def stopping() -> bool:
+    return Stall.stopping is not None and Stall.stopping.is_set()

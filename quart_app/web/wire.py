@@ -30,7 +30,7 @@ from quart import Websocket
 from wsproto.connection import ConnectionState
 
 from quart_app.web import http2
-from quart_app.web.stall import Stall, unsent
+from quart_app.web.stall import GOODBYE, Stall, stopping, unsent
 
 HIGH_WATER: Final = 65_536  # bytes that a transport takes before its writers wait: asyncio's default, and uvicorn's
 FRAMES: Final = 100  # a second and WebSocket, of those that no handler hears of
@@ -116,15 +116,21 @@ class _Server(TCPServer):
         await super().protocol_send(event)
 
     async def _close(self) -> None:
-        self._watch(0, 0)
+        self._part()
         try:
             await super()._close()
         except OSError:
             pass  # TLS: the client went on after the goodbye, or said none in 30 seconds
 
     async def _initiate_server_close(self) -> None:
-        self._watch(0, 0)
+        self._part()
         await super()._initiate_server_close()
+
+    def _part(self) -> None:
+        self._watch(0, 0)
+        if stopping() and self.writer.get_extra_info("ssl_object") is not None:
+            # TLS ends with a word of either side, for which asyncio waits 30 seconds, and the stop with it.
+            self.loop.call_later(GOODBYE, self.writer.transport.abort)
 
     def _watch(self, more: int, limit: int) -> None:
         """Watch it if more than `limit` bytes wait, so that the server waits too."""

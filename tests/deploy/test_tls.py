@@ -37,8 +37,10 @@ Secure = Callable[..., Server]
 
 @pytest.fixture
 def secure(make_server: MakeServer, certificate: Certificate, tmp_path: Path) -> Secure:
-    def start(command: Command, protocols: list[str] | None = None, prefix: tuple[str, ...] = ("-m",)) -> Server:
-        server = make_server(api_keys=f"shop:{KEY}")
+    def start(
+        command: Command, protocols: list[str] | None = None, prefix: tuple[str, ...] = ("-m",), **settings: object
+    ) -> Server:
+        server = make_server(api_keys=f"shop:{KEY}", **settings)
         server.client = httpx.Client(
             base_url=f"https://127.0.0.1:{server.port}", verify=certificate.client(), trust_env=False, timeout=30
         )
@@ -189,6 +191,24 @@ def test_no_stranger_gets_a_traceback_into_the_log(secure: Secure, certificate: 
     assert server.sigterm() == 0
     assert "Traceback" not in server.stderr + server.log
     assert "ERROR" not in server.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "hypercorn"])
+@pytest.mark.parametrize("protocols", [None, HTTP2], ids=["http1", "http2"])
+def test_a_client_that_says_no_goodbye_does_not_hold_up_a_stop(
+    secure: Secure, certificate: Certificate, command: Command, protocols: list[str] | None
+) -> None:
+    server = secure(command, protocols, drain_seconds=3)
+    server.client.close()
+    with certificate.connect(server.port, HTTP2) as silent:
+        if protocols:
+            connection = Connection(silent)
+            assert connection.answer(connection.request("GET", "/ready"))[0] == 200
+        else:
+            silent.sendall(b"GET /ready HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            read_until(silent, b'"ready"')
+        assert server.sigterm() == 0
+    assert "stopped after" not in server.stderr, "the watchdog had to end it"
 
 
 def reset(opened: socket.socket) -> None:
