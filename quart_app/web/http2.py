@@ -71,12 +71,18 @@ class Stream(HTTPStream):
             self._queue, self.app_put = self.app_put.__self__, self._put  # type: ignore[attr-defined]
 
     async def _put(self, event: ASGIReceiveEvent) -> None:
-        if not self._ended:
+        if not self._ended or event["type"] == "http.disconnect":  # Quart 0.23 waits for that one to its end
             await self._queue.put(event)
 
     async def app_send(self, message: ASGISendEvent | None) -> None:
         if message is None or (message["type"] == "http.response.body" and not message.get("more_body", False)):
-            self._ended = True
-            while not self._queue.empty():  # and whoever waits for room in it goes on
-                self._queue.get_nowait()
+            self._end()
         await super().app_send(message)
+
+    def _end(self) -> None:
+        """Nobody reads the body on: whoever waits for room in the queue goes on."""
+        self._ended = True
+        left = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+        for event in left:
+            if event["type"] == "http.disconnect":
+                self._queue.put_nowait(event)

@@ -128,7 +128,7 @@ class _Server(TCPServer):
 
     def _part(self) -> None:
         self._watch(0, 0)
-        if stopping() and self.writer.get_extra_info("ssl_object") is not None:
+        if stopping() and self.config.ssl_enabled:
             # TLS ends with a word of either side, for which asyncio waits 30 seconds, and the stop with it.
             self.loop.call_later(GOODBYE, self.writer.transport.abort)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import re
 import socket
 import struct
 from collections.abc import Callable
@@ -50,7 +51,10 @@ def secure(make_server: MakeServer, certificate: Certificate, tmp_path: Path) ->
             assert 'alpn_protocols = ["http/1.1"]' in text
             text = text.replace('alpn_protocols = ["http/1.1"]', f"alpn_protocols = {protocols}")
         config = tmp_path / "hypercorn.toml"
-        config.write_text(f'{text}certfile = "{certificate.chain}"\nkeyfile = "{certificate.key}"\n')
+        for name, path in (("certfile", certificate.chain), ("keyfile", certificate.key)):
+            text, changed = re.subn(rf'^#{name} = ".*"$', f'{name} = "{path}"', text, flags=re.MULTILINE)
+            assert changed == 1
+        config.write_text(text)
         address = f"127.0.0.1:{server.port}"
         tls = ["--ssl-certfile", str(certificate.chain), "--ssl-keyfile", str(certificate.key)]
         if command == "uvicorn":
