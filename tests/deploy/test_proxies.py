@@ -104,7 +104,7 @@ def test_metrics_and_keys_are_closed_however_they_are_written(front: Front, serv
 
 
 def test_a_body_that_is_too_large_is_a_problem_and_starts_nothing(front: Front, service: Server) -> None:
-    # A proxy may lose an answer that comes, with the end of the connection, while it still sends: then it says 503 itself.
+    # A proxy may lose an answer that comes, with the end of the connection, while it sends: then it says 503 itself.
     said = (413, 503)
     with front.client() as client:
         for size in (1_500_000, 3_000_000):
