@@ -29,7 +29,8 @@ from hypercorn.typing import ASGIReceiveEvent, ASGISendEvent
 from quart import Websocket
 from wsproto.connection import ConnectionState
 
-from quart_app.web.stall import Stall
+from quart_app.web import http2
+from quart_app.web.stall import GOODBYE, Stall, stopping, unsent
 
 HIGH_WATER: Final = 65_536  # bytes that a transport takes before its writers wait: asyncio's default, and uvicorn's
 FRAMES: Final = 100  # a second and WebSocket, of those that no handler hears of
@@ -44,6 +45,7 @@ def install() -> None:
     _replace(hypercorn.protocol.h11, WSStream=_Stream)
     _replace(hypercorn.protocol, H11Protocol=_Protocol)
     _replace(hypercorn.asyncio.run, TCPServer=_Server)
+    http2.install(_Stream)
     if "uvicorn" in sys.modules:
         flow = importlib.import_module("uvicorn.protocols.http.flow_control").FlowControl
         if not hasattr(flow, "drains"):
@@ -114,19 +116,28 @@ class _Server(TCPServer):
         await super().protocol_send(event)
 
     async def _close(self) -> None:
-        self._watch(0, 0)
-        await super()._close()
+        self._part()
+        try:
+            await super()._close()
+        except OSError:
+            pass  # TLS: the client went on after the goodbye, or said none in 30 seconds
 
     async def _initiate_server_close(self) -> None:
-        self._watch(0, 0)
+        self._part()
         await super()._initiate_server_close()
+
+    def _part(self) -> None:
+        self._watch(0, 0)
+        if stopping() and self.config.ssl_enabled:
+            # TLS ends with a word of either side, for which asyncio waits 30 seconds, and the stop with it.
+            self.loop.call_later(GOODBYE, self.writer.transport.abort)
 
     def _watch(self, more: int, limit: int) -> None:
         """Watch it if more than `limit` bytes wait, so that the server waits too."""
         stall = self._stall
         if stall is None or stall.over:
             transport = self.writer.transport
-            if more + transport.get_write_buffer_size() <= limit:
+            if more + unsent(transport) <= limit:
                 return
             stall = self._stall = Stall(transport)
         stall.more(more)
