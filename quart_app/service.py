@@ -10,7 +10,7 @@ import msgspec
 import uuid_utils
 
 from quart_app.clock import Clock, Trust, WallTrust
-from quart_app.core import codec, marks
+from quart_app.core import codec, marks, returned
 from quart_app.core.budget import Budget
 from quart_app.core.errors import (
     Draining,
@@ -80,13 +80,17 @@ class TaskHandle:
         return await self._service.get(self.id)
 
     async def result(self, timeout: float | None = None) -> Any:
-        """Wait for the end and return the result. Raises TaskFailed, or TimeoutError after `timeout` seconds."""
+        """Wait for the end and return the result, of the type that the kind's function is annotated to return. Raises
+        TaskFailed, or TimeoutError after `timeout` seconds."""
         task = await self._service.wait(self.id, timeout)
         if not task.ended:
             raise TimeoutError(f"task {self.id} has not ended after {timeout} s")
         if task.status != "completed":
             raise TaskFailed(f"task {self.id} {task.status}: {task.error_type}: {task.error_message}")
-        return codec.loads(task.result) if task.result is not None else None
+        if task.result is None:
+            return None
+        kind = self._service.registry.get(task.kind)
+        return codec.loads(task.result) if kind is None else returned.read(task.result, kind.function)
 
 
 class TaskService:

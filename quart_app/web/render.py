@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from quart import Response
 
+from quart_app.core import codec
 from quart_app.core.task import Enqueued, ErrorRecord, Event, FeedEvent, StepRecord, Task
 
 NULL: Final = msgspec.Raw(b"null")
@@ -126,7 +127,7 @@ def history(events: list[Event], steps: list[StepRecord], errors: list[ErrorReco
         ],
         "events": [event(one) for one in events],
         "logs": [
-            {"seq": one.seq, "at": moment(one.at), "attempt": one.attempt, **msgspec.json.decode(one.data or "{}")}
+            {"seq": one.seq, "at": moment(one.at), "attempt": one.attempt, **codec.loads(one.data or "{}")}
             for one in events
             if one.name == "log"
         ],
