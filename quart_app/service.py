@@ -285,13 +285,15 @@ class TaskService:
 
     async def history(
         self, task_id: str, owner: str | None = None, budget: Budget | None = None
-    ) -> tuple[list[Event], list[StepRecord], list[ErrorRecord]]:
-        """Events, steps and errors of a task, oldest first. Raises TaskNotFound."""
+    ) -> tuple[list[ErrorRecord], list[StepRecord]]:
+        """Errors and steps of a task, oldest first. Raises TaskNotFound."""
         await self.get(task_id, owner)
-        # What does not fit the budget is left out, the events first: the feed has them too.
         errors = await self._store.errors(task_id, MAX_HISTORY, budget)
-        steps = await self._store.steps(task_id, budget)
-        return await self._store.events(task_id, 0, MAX_HISTORY, budget), steps, errors
+        return errors, await self._store.steps(task_id, budget)
+
+    async def events(self, task_id: str, after: int, limit: int, budget: Budget | None = None) -> list[Event]:
+        """Events of a task that the caller may see, oldest first. What does not fit the budget is left out."""
+        return await self._store.events(task_id, after, limit, budget)
 
     @property
     def store_version(self) -> str:
