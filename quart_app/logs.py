@@ -29,6 +29,7 @@ from structlog.typing import EventDict
 
 from quart_app.core.codec import scalar
 from quart_app.core.errors import ConfigError, StoreBroken
+from quart_app.core.secret import hide
 from quart_app.runner.logger import PROCESSORS
 from quart_app.settings import Settings
 
@@ -69,7 +70,7 @@ def _event(record: logging.LogRecord) -> EventDict:
         "time": f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z",
         "level": record.levelname,
         "logger": record.name,
-        "event": _message(record.msg, record.args)[:MAX_LINE],
+        "event": hide(_message(record.msg, record.args))[:MAX_LINE],
     }
     if task_id:
         made["task_id"] = scalar(task_id, MAX_FIELD)
@@ -78,7 +79,7 @@ def _event(record: logging.LogRecord) -> EventDict:
         if name != "task_id" or shown != made.get("task_id"):
             made[f"{name}_" if name in _OWN else str(name)[:100]] = shown
     if trace:
-        made["exception"] = str(trace)[-MAX_LINE:]
+        made["exception"] = hide(str(trace))[-MAX_LINE:]
     return made
 
 

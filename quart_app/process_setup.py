@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
+if sys.platform != "win32":
+    import resource
+
 _STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 _OF_OPENSSL: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -18,6 +21,14 @@ def prepare() -> None:
     """Call it before anything is opened."""
     _open_standard_streams()
     _make_paths_absolute()
+    forbid_core_dumps()
+
+
+def forbid_core_dumps() -> None:
+    """A core file would hold keys and what tasks are about. Programs that a task starts have none either. Where the
+    kernel hands dumps to a program (`core_pattern` with a `|`), that program decides."""
+    if sys.platform != "win32":
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _open_standard_streams() -> None:

@@ -16,6 +16,7 @@ import httpx
 from quart_app import outbound
 from quart_app.clients import ClientLimit
 from quart_app.clock import Clock, ClockTrust, SystemClock
+from quart_app.core import secret
 from quart_app.core.errors import StoreUnavailable
 from quart_app.core.task import Ended, nobody
 from quart_app.files import Files
@@ -75,6 +76,7 @@ class Runtime:
 
         Raises ConfigError when the kinds contradict each other or a module of QUART_APP_TASKS cannot be loaded."""
         self.settings = settings
+        secret.keep(settings.secret_values)
         self.files = Files(settings.data_path)
         self.registry = Registry([*BUILT_IN, *kinds])
         for name in settings.task_modules:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 from dotenv import dotenv_values
@@ -18,6 +19,8 @@ from quart_app.core.limits import MAX_CALLS, MAX_SECONDS
 PREFIX: Final = "QUART_APP_"
 _SQLITE: Final = "sqlite:///"
 SECRET: Final = frozenset({"api_keys", "key", "smtp_url"})  # never shown
+IN_FILES: Final = {f"{PREFIX}{name.upper()}_FILE": name for name in sorted(SECRET)}
+MAX_SECRET: Final = 1_048_576  # bytes of such a file
 
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
@@ -96,6 +99,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return keys.parse(self.api_keys)
 
     @property
+    def secret_values(self) -> list[str]:
+        """What no error and no log may show: keys, the mail server's URL and its password, passwords in other URLs."""
+        found = [self.key, self.smtp_url, *(entry.strip().partition(":")[2] for entry in self.api_keys.split(","))]
+        for url in (self.smtp_url, self.cat_facts_url):
+            password = urlsplit(url).password or ""
+            found += [password, unquote(password)]
+        return found
+
+    @property
     def origins(self) -> frozenset[str]:
         return frozenset(_words(self.allowed_origins))
 
@@ -147,6 +159,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: str | None = ".env") 
         merged: dict[str, str | None] = {**(dotenv_values(dotenv) if dotenv else {}), **environ}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {dotenv}: {error}") from None
+    _read_files(merged)
     given: dict[str, Any] = {}
     for key, text in merged.items():
         if not key.startswith(PREFIX) or text is None:
@@ -163,6 +176,27 @@ def load(environ: Mapping[str, str] | None = None, dotenv: str | None = ".env") 
         ) from None
     _check(settings)
     return settings
+
+
+def _read_files(merged: dict[str, str | None]) -> None:
+    """Put the text of a secret's file into the place of its name: `QUART_APP_SMTP_URL_FILE=/run/secrets/smtp`."""
+    for key, name in IN_FILES.items():
+        path = merged.pop(key, None)
+        if path is None:
+            continue
+        direct = f"{PREFIX}{name.upper()}"
+        if direct in merged:
+            raise ConfigError(f"{key}: {direct} is set as well; unset one of them")
+        try:
+            with Path(path).open("rb") as file:
+                raw = file.read(MAX_SECRET + 1)
+            text = raw.decode()
+        except (OSError, UnicodeDecodeError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise ConfigError(f"{key}: cannot read {path[:200]!r}: {why}") from None
+        if not text.strip() or len(raw) > MAX_SECRET:
+            raise ConfigError(f"{key}: {path[:200]!r} is {'empty' if not text.strip() else 'too large'}")
+        merged[direct] = text.strip()
 
 
 def _convert(key: str, name: str, text: str) -> Any:

@@ -39,7 +39,13 @@ ROOMS: dict[str, set[str]] = {
     "forks": set(),
     "store": {"core", "forks"},
     "runner": {"core", "store.base", "store.base_limits", "forks"},
-    "runner.child": {"core", "runner", "files", "forks"},  # there is no runtime in a child that could fill this door
+    "runner.child": {
+        "core",
+        "runner",
+        "files",
+        "forks",
+        "process_setup",
+    },  # there is no runtime in a child that could fill this door
     "service": {"core", "store.base", "runner.registry", "runner.dispatcher", "runner.insist"},
     "services": {"core", "store.base", "store.base_reports", "runner", "service", "files"},
     # What a user's own module may import: the package's own names, and the errors and types of core.

@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from quart_app.core.errors import InvalidInput
+from quart_app.core.secret import hide
 
 MAX_DEPTH: Final = 64
 MAX_NODES: Final = 10_000
@@ -71,8 +72,8 @@ def encode(value: Any) -> str:
 
 
 def clean(text: str, limit: int) -> str:
-    """A text fit for a column: no NUL, no lone surrogates, at most `limit` characters."""
-    return _SURROGATE.sub("\ufffd", text[:limit]).replace("\x00", "\ufffd")
+    """A text fit for a column: no NUL, no lone surrogates, no value of a secret setting, at most `limit` characters."""
+    return _SURROGATE.sub("\ufffd", hide(text)[:limit]).replace("\x00", "\ufffd")
 
 
 def scalar(value: Any, limit: int) -> str | int | float | bool | None:
@@ -81,11 +82,11 @@ def scalar(value: Any, limit: int) -> str | int | float | bool | None:
     if value is None or type(value) is bool:
         return value
     if type(value) is str:
-        return value[:limit]
+        return hide(value)[:limit]
     if (type(value) is int and abs(value) < 2**63) or (type(value) is float and math.isfinite(value)):
         return value
     try:
-        return repr(value)[:limit]
+        return hide(repr(value))[:limit]
     except Exception:
         return f"<a {type(value).__name__} that cannot be shown>"
 

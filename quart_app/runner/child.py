@@ -22,6 +22,7 @@ from quart_app.core.errors import NonRetryable, Retry, UploadNotFound
 from quart_app.core.retry import after_ms, is_retryable
 from quart_app.core.task import Claimed
 from quart_app.files import Files
+from quart_app.process_setup import forbid_core_dumps
 from quart_app.runner import memory
 from quart_app.runner.registry import Registry, TaskKind, load_module
 from quart_app.runner.upload import Upload
@@ -104,6 +105,7 @@ class ProcessTaskContext:
 
 def main() -> None:
     number, parent, life = (int(text) for text in sys.argv[1:4])
+    forbid_core_dumps()
     _die_with_parent(parent, asked=life >= 0 and forks.adopt(life))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the server's terminal is the server's to handle
     signal.signal(signal.SIGTERM, lambda *_: None)

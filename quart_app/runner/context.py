@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from quart_app.clock import Clock
 from quart_app.core import codec, returned
 from quart_app.core.errors import ClaimLost, StoreClosed
+from quart_app.core.secret import hide
 from quart_app.core.task import Claimed
 from quart_app.runner.insist import insist
 from quart_app.runner.limits import OutboundLimits, Permit
@@ -236,8 +237,11 @@ class TaskContext:
         """Add a line to the task's history (and the server's log). A task whose history is full (100,000 events) gets
         it into the server's log alone."""
         async with self._writes:  # before the work: a thousand lines at once must not stop the loop
-            data = encode_bounded(
-                {"message": codec.clean(str(message), MAX_MESSAGE), **({"fields": fields} if fields else {})}, 16_384
+            data = hide(
+                encode_bounded(
+                    {"message": codec.clean(str(message), MAX_MESSAGE), **({"fields": fields} if fields else {})},
+                    16_384,
+                )
             )
             logger = logging.getLogger(f"quart_app.task.{self.kind}")
             logger.info("%s", message, extra={"task_id": self.task_id, "fields": fields})

@@ -9,6 +9,7 @@ from quart_app.core import codec, groups
 from quart_app.core.errors import NonRetryable, Retry
 from quart_app.core.lifecycle import Raised
 from quart_app.core.retry import after_ms, is_retryable
+from quart_app.core.secret import hide
 from quart_app.core.task import TaskError
 from quart_app.runner.processes import ChildDied, ChildError
 from quart_app.runner.registry import TaskKind
@@ -27,7 +28,8 @@ def raised(kind: TaskKind[..., Any], error: BaseException) -> Raised:
         name = "not_json" if isinstance(ours, codec.NotJson) else "result_too_large"
         return Raised(TaskError(name, _message(error)), retryable=False)
     if isinstance(error, ChildError):
-        return Raised(TaskError(error.type, error.message, traceback=error.traceback), not error.final, error.after_ms)
+        trace = error.traceback and hide(error.traceback)  # the child does not know the values
+        return Raised(TaskError(error.type, hide(error.message), traceback=trace), not error.final, error.after_ms)
     name = "process_died" if isinstance(error, ChildDied) else type(error).__name__
     return Raised(described(name, error), is_retryable(error, options.retry_on, options.no_retry_on), after_ms(error))
 
@@ -44,6 +46,6 @@ def _traceback(error: BaseException) -> str | None:
     if all(isinstance(one, (Retry, NonRetryable, ChildDied)) for one in groups.leaves(error)):
         return None
     try:
-        return codec.clean("".join(traceback.format_exception(error, limit=-20))[-MAX_TRACEBACK:], MAX_TRACEBACK)
+        return codec.clean(hide("".join(traceback.format_exception(error, limit=-20)))[-MAX_TRACEBACK:], MAX_TRACEBACK)
     except BaseException:
         return None

@@ -32,7 +32,7 @@ from quart_app.core.task import Claimed
 from quart_app.runner.context import TaskContext
 from quart_app.runner.insist import insist
 from quart_app.runner.registry import TaskKind
-from quart_app.settings import Settings
+from quart_app.settings import IN_FILES, PREFIX, SECRET, Settings
 
 log = logging.getLogger("quart_app.runner")
 
@@ -77,6 +77,7 @@ class _Child:
         self.reader = reader
         self.writer = writer
         self.served = 0
+        self.owner: str | None = None  # whose tasks it has run
         self.ended: asyncio.Task[None]
 
     async def send(self, line: bytes) -> None:
@@ -106,6 +107,7 @@ class _Child:
 class Processes:
     def __init__(self, settings: Settings, life: str, clock: Clock) -> None:
         """`life`: whose files those of the children are, see Files."""
+        self._most = settings.cpu_slots
         self._slots = asyncio.Semaphore(settings.cpu_slots)
         self._data_dir = str(settings.data_path.absolute())
         self._life = life
@@ -123,7 +125,7 @@ class Processes:
         async with self._slots:
             on_start()
             for start in itertools.count(1):
-                child = self._idle.pop() if self._idle else await self._start()
+                child = await self._for(task.owner)
                 try:
                     answer = await self._converse(child, kind, task, context)
                 except _NotTaken:  # an idle one that has just died: no fault of this task
@@ -143,6 +145,19 @@ class Processes:
         if "error" in answer:
             raise ChildError(answer["error"])
         return str(answer["result"])
+
+    async def _for(self, owner: str | None) -> _Child:
+        """A child for the owner's task: an idle one that has run nobody else's, because what a task has left in the
+        memory of its process is nobody else's to see."""
+        for child in reversed(self._idle):
+            if child.owner == owner:
+                self._idle.remove(child)
+                return child
+        if len(self._all) >= self._most and self._idle:
+            await self._end(self._idle[0], at_once=True)
+        child = await self._start()
+        child.owner = owner
+        return child
 
     async def close(self) -> None:
         for child in list(self._all):
@@ -204,7 +219,7 @@ class Processes:
                     str(life),
                     stdin=asyncio.subprocess.DEVNULL,
                     pass_fds=[theirs.fileno(), *([life] if life >= 0 else [])],
-                    env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                    env=_environment(),
                     start_new_session=True,
                 )
             except BaseException:
@@ -248,6 +263,13 @@ class Processes:
             return {"found": await insist(lambda: context.upload(str(upload_id)), self._clock)}
         except UploadNotFound as error:
             return {"missing": str(error)}
+
+
+def _environment() -> dict[str, str]:
+    """The server's without the secrets: a child decodes what strangers send."""
+    secrets = {f"{PREFIX}{name.upper()}" for name in SECRET} | IN_FILES.keys()
+    kept = {name: value for name, value in os.environ.items() if name not in secrets}
+    return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def _log(line: Any, task_id: str | None) -> None:
