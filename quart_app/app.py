@@ -24,6 +24,7 @@ from quart_app.runtime import Runtime
 from quart_app.settings import Settings
 from quart_app.signals import Signals
 from quart_app.web import problems, wire
+from quart_app.web.acts import ActViews
 from quart_app.web.docs import DocsViews
 from quart_app.web.door import EXTENSION, Door
 from quart_app.web.examples.cats import CatViews
@@ -86,8 +87,8 @@ def _whole_app(settings: Settings, standalone: bool, exposed: Sequence[str]) -> 
     tasks.init_app(app)
     for views in EXAMPLES:
         app.register_blueprint(views(tasks.door).blueprint())
-    if settings.trusted_proxies:
-        app.asgi_app = TrustedProxies(app.asgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
+    if settings.proxies:
+        app.asgi_app = TrustedProxies(app.asgi_app, settings.proxies)  # type: ignore[method-assign]
     return app
 
 
@@ -145,6 +146,7 @@ class QuartTasks:
             SocketViews(self.door),
             HealthViews(self.door),
             KeyViews(self.door),
+            ActViews(self.door),
             ScheduleViews(self.door),
             UploadViews(self.door),
             MetricsViews(self.door, self._metrics, lambda: self._watch.lag),

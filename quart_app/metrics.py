@@ -36,6 +36,10 @@ READ: Final[Mapping[str, tuple[type[GaugeMetricFamily | CounterMetricFamily], st
     "quart_app_streams": (GaugeMetricFamily, "Event streams and WebSockets that are open"),
     "quart_app_abandoned_handlers": (GaugeMetricFamily, "Handlers that ignored their cancel and still run"),
     "quart_app_refused_writes_total": (CounterMetricFamily, "Writes of runs that had lost their claim"),
+    "quart_app_refused_keys_total": (
+        CounterMetricFamily,
+        "Requests with a key that opens nothing, or too many of them",
+    ),
     "quart_app_event_loop_lag_seconds": (GaugeMetricFamily, "Longest delay of the event loop in the last 15 seconds"),
     "quart_app_log_lines_dropped_total": (CounterMetricFamily, "Log lines that console or file could not take"),
 }
@@ -50,6 +54,7 @@ OF_ALL: Final = frozenset(
         "quart_app_slots_used",
         "quart_app_abandoned_handlers",
         "quart_app_refused_writes_total",
+        "quart_app_refused_keys_total",
     }
 )
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import httpx
 
-from quart_app import outbound
+from quart_app import audit_log, outbound
+from quart_app.audit_log import AuditLog
 from quart_app.clients import ClientLimit
 from quart_app.clock import Clock, ClockTrust, SystemClock
 from quart_app.core import secret
@@ -43,7 +44,7 @@ from quart_app.store import integrity, journal, migrate
 from quart_app.store.backup import sync_folder
 from quart_app.store.base_users import UserStore
 from quart_app.store.lock import FileLock
-from quart_app.store.sql_keys import SqlKeys
+from quart_app.store.sql_keys import SqlActs, SqlKeys
 from quart_app.store.sql_limits import SqlLimits
 from quart_app.store.sql_reports import SqlReports
 from quart_app.store.sql_schedules import SqlSchedules
@@ -123,7 +124,8 @@ class Runtime:
                 self._wire()
                 await self._db.start()
                 await self.keys.load()
-                self.keys.check_exposure(exposed)
+                if not self.idle:  # a command, which may be the one that makes the first key
+                    self.keys.check_exposure(exposed)
                 await self._start()
             except BaseException:
                 await self._db.close()
@@ -175,13 +177,15 @@ class Runtime:
         settings = self.settings
         self.store = SqlStore(self._db, worker=f"{os.getpid()}-{secrets.token_hex(4)}", listener=self)
         self.users: UserStore = SqlUsers(self._db)
-        self.keys = Keys(SqlKeys(self._db), self.clock, settings)
+        self.audit_log = AuditLog(SqlActs(self._db), self.clock, self.trust)
+        self.keys = Keys(SqlKeys(self._db), self.clock, settings, self.audit_log)
         self._reports = SqlReports(self._db)
         limits = SqlLimits(self._db)
         self.limits = OutboundLimits(limits, self.clock)
         self.clients = ClientLimit(limits, self.clock, settings.client_limit, settings.client_window, self.trust)
         self.service = TaskService(self.store, self.registry, self.clock, settings)
         self.service.trust = self.trust
+        self.service.check_start = self.keys.check_start
         folder = settings.data_path.absolute() / FOLDER
         self.uploads = Uploads(SqlUploads(self._db), self.files, folder, self.clock, self.trust)
         schedule_store = SqlSchedules(self._db, listener=self)
@@ -221,6 +225,8 @@ class Runtime:
             Loop("clients", self.clients.run_once, self.clock, interval=10.0),
             self._feed_loop,
             Loop("stream-sweeper", self.streams.run_once, self.clock, interval=INTERVAL),
+            Loop("keys", self.keys.run_once, self.clock, interval=audit_log.INTERVAL),
+            Loop("audit-log", self.audit_log.run_once, self.clock, interval=audit_log.INTERVAL),
             Loop("uploads", self.uploads.run_once, self.clock, interval=10.0),
             Loop(
                 "store-watch", lambda _: self._watch.look(self.store, bool(self.runner.runs)), self.clock, interval=1.0
@@ -297,6 +303,9 @@ class Runtime:
         await self.processes.close()
         for client in {"http", "public_http"} & vars(self).keys():  # those that somebody used
             await vars(self)[client].aclose()
+        with contextlib.suppress(StoreUnavailable):
+            await self.keys.flush()
+            await self.audit_log.flush()
         await self._db.close()
         for kind in self.registry:
             kind.bind(None)

@@ -13,6 +13,7 @@ from quart_app.core import codec
 from quart_app.core.errors import (
     ConfigError,
     InvalidArgs,
+    KeyGone,
     ScheduleConflict,
     ScheduleNotFound,
     UnknownKind,
@@ -86,7 +87,8 @@ class Schedules:
         return made
 
     async def change(self, name: str, owner: str | None, fields: Mapping[str, Any]) -> Schedule:
-        """As `add`, for the fields that are given. A new plan, and one that was paused, begins from now on."""
+        """As `add`, for the fields that are given; a kind that the schedule's owner may not start is refused. A
+        new plan, and one that was paused, begins from now on."""
         now = self._clock.now()
         before = await self.get(name, owner)
         if before.source == "code" and fields.keys() - {"paused"}:
@@ -114,15 +116,22 @@ class Schedules:
         await self._store.delete_schedule(name)
 
     async def trigger(self, name: str, owner: str | None) -> Enqueued:
-        """A fire outside the plan, of a paused schedule too. Raises as `TaskService.enqueue`."""
+        """A fire outside the plan, of a paused schedule too. Raises ScheduleConflict when the owner's key opens nothing
+        any more, and as `TaskService.accept`."""
         found = await self.get(name, owner)
         options = EnqueueOptions(owner=found.owner, tags=(TAG + name,))
-        (made,) = await self._service.accept([TaskRequest(found.kind, codec.loads(found.args), options)])
+        try:
+            (made,) = await self._service.accept([TaskRequest(found.kind, codec.loads(found.args), options)])
+        except KeyGone as error:
+            if owner is not None:
+                raise
+            raise ScheduleConflict(f"it does not fire: {error}") from None
         await self._store.note_task(name, made.id)
         return made
 
     async def _checked(self, kind: str, args: Any, owner: str, now: int) -> str:
         """The args as JSON text, when the kind takes them and the uploads that they name are the owner's."""
+        self._service.check_start(owner, kind)
         request = TaskRequest(kind, args)
         try:
             made = self._service.prepare(request, now)

@@ -105,6 +105,8 @@ class TaskService:
         self.accepting = True
         self.cancel_run: Callable[[str], None] = lambda task_id: None
         """Set by the runtime: delivers a recorded cancel to the run."""
+        self.check_start: Callable[[str, str], None] = lambda owner, kind: None
+        """Set by the runtime: raises KeyGone or KindRefused when a client of this owner may not start this kind."""
         self.on_end: Ended = nobody
         self.trust: Trust = WallTrust()
 
@@ -115,9 +117,12 @@ class TaskService:
 
     async def accept(self, requests: Sequence[TaskRequest]) -> list[Enqueued]:
         """`enqueue`, for clients: they are sent away while the server stops. A task that runs on meanwhile may make
-        others until the store closes; they wait for the next start. Raises Draining, and as `enqueue`."""
+        others until the store closes; they wait for the next start. Raises Draining, KeyGone, KindRefused, and as
+        `enqueue`."""
         if not self.accepting:
             raise Draining("the server is stopping")
+        for request in requests:
+            self.check_start(request.options.owner, request.kind)
         return await self.enqueue(requests)
 
     async def enqueue(self, requests: Sequence[TaskRequest]) -> list[Enqueued]:
@@ -323,6 +328,7 @@ class TaskService:
     async def rerun(self, task_id: str, restart: bool = False, owner: str | None = None) -> None:
         """A person's retry. Raises TaskNotFound, WrongState unless the task failed or was cancelled."""
         task = await self.get(task_id, owner)
+        self.check_start(owner or "", task.kind)
         if not await self._store.rerun(task_id, restart, self._clock.now()):
             raise WrongState(
                 f"only a failed or cancelled task can be retried, this one is {await self._status(task)}", task.status

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from dotenv import dotenv_values
 
-from quart_app.core import keys, mail
+from quart_app.core import keys, mail, proxies
 from quart_app.core.errors import ConfigError
 from quart_app.core.limits import MAX_CALLS, MAX_SECONDS
 
@@ -59,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     api_keys: str = ""
     allow_anonymous: Flag = 0
     allowed_origins: str = ""
-    trusted_proxies: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
+    trusted_proxies: str = "0"
     key: str = ""
     allow_private_targets: Flag = 0
     smtp_url: str = ""
@@ -110,6 +110,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @property
     def origins(self) -> frozenset[str]:
         return frozenset(_words(self.allowed_origins))
+
+    @property
+    def proxies(self) -> proxies.Trusted:
+        return proxies.parse(str(self.trusted_proxies))
 
     @property
     def data_path(self) -> Path:
@@ -243,6 +247,10 @@ def _check(settings: Settings) -> None:
         keys.parse(settings.api_keys)
     except ValueError as error:
         raise ConfigError(f"{PREFIX}API_KEYS: {error}") from None
+    try:
+        proxies.parse(str(settings.trusted_proxies))
+    except ValueError as error:
+        raise ConfigError(f"{PREFIX}TRUSTED_PROXIES: {error}") from None
     try:
         mail.on_the_wire(settings.mail_from)
     except ValueError as error:

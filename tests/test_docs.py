@@ -62,7 +62,7 @@ def test_the_defaults_shown_are_the_defaults() -> None:
 @pytest.mark.parametrize("path", ["README.md", "CHANGELOG.md", "startup.sh", "startup.bat", "startup_dev.py"])
 def test_no_text_names_a_setting_that_does_not_exist(path: str) -> None:
     named = re.findall(r"QUART_APP_[A-Z_]+[A-Z]", (ROOT / path).read_text("utf-8"))
-    assert set(named) <= set(SETTINGS)
+    assert set(named) <= set(SETTINGS) | settings.IN_FILES.keys()
 
 
 def test_env_example_has_every_setting_and_can_be_used_as_it_is(tmp_path: Path) -> None:
@@ -213,9 +213,9 @@ def test_the_transition_table_is_that_of_the_code() -> None:
 def test_every_command_and_flag_is_named_and_no_other() -> None:
     parsers = _parsers(cli.parser.build())
     names = {name.partition(" ")[0] for name in parsers if name}
-    assert set(re.findall(r"python -m quart_app ([a-z]\w*)", readme.TEXT)) == names
+    assert set(re.findall(r"python -m quart_app ([a-z][a-z-]*)", readme.TEXT)) == names
     text = readme.section("Command line")
-    listed = re.findall(r"^\| `python -m quart_app ([a-z ]*[a-z])", text, flags=re.MULTILINE)
+    listed = re.findall(r"^\| `python -m quart_app ([a-z][a-z -]*[a-z])", text, flags=re.MULTILINE)
     assert sorted(listed) == sorted(name for name in parsers if name and name not in ("tasks", "keys"))
     flags = {flag for one in parsers.values() for action in one._actions for flag in action.option_strings}
     assert set(re.findall(r"--[a-z]+(?:-[a-z]+)*", text)) == flags - {"-h", "--help"}

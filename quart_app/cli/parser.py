@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import quart_app
+from quart_app.core.acts import ActName
 from quart_app.core.keys import SCOPES
 from quart_app.core.task import STATUSES
 from quart_app.settings import check_bind
@@ -44,7 +46,10 @@ def build() -> argparse.ArgumentParser:
     _named(commands, "status", "what the server is doing", reach)
     _tasks(_named(commands, "tasks", "list, show, create, watch, cancel, retry, delete tasks"), reach)
     _named(commands, "schedules", "what starts by itself, and when", reach)
-    _keys(_named(commands, "keys", "add, list, revoke keys of the HTTP API"), reach)
+    _keys(_named(commands, "keys", "add, list, rotate, revoke keys of the HTTP API"), reach)
+    acts = _named(commands, "audit-log", "what was done as administrator, and whose keys were refused", reach)
+    acts.add_argument("--act", choices=get_args(ActName), help="only these")
+    acts.add_argument("--limit", type=_positive, default=50, help="how many at most (default: 50)")
     _storage(commands)
     return parser
 
@@ -106,8 +111,17 @@ def _keys(parser: argparse.ArgumentParser, reach: argparse.ArgumentParser) -> No
         default="read,write",
         help="of read,write,admin (default: read,write)",
     )
+    added.add_argument("--expires", metavar="TIME", type=_span, help="it ends after so long: 90d, 12h, 30m, 45s")
+    added.add_argument("--kinds", metavar="LIST", type=_kinds, help="it may start these alone: add,send-email")
     _named(actions, "list", "names and scopes", reach)
-    _named(actions, "revoke", "refuse a key from now on", reach).add_argument("name", metavar="NAME")
+    rotated = _named(actions, "rotate", "make another secret for a key; the one before is good for a while", reach)
+    rotated.add_argument("name", metavar="NAME")
+    rotated.add_argument(
+        "--grace", metavar="TIME", type=_span, default=86_400, help="for how long: 7d, 12h, 0s (default: 1d)"
+    )
+    revoked = _named(actions, "revoke", "refuse a key from now on", reach)
+    revoked.add_argument("name", metavar="NAME")
+    revoked.add_argument("--cancel", action="store_true", help="cancel its tasks, too")
 
 
 def _storage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -134,6 +148,18 @@ def _scopes(text: str) -> list[str]:
     if unknown := set(words) - set(SCOPES):
         raise argparse.ArgumentTypeError(f"no scope {sorted(unknown)[0]!r}; there are {', '.join(SCOPES)}")
     return words
+
+
+def _kinds(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _span(text: str) -> int:
+    """Seconds."""
+    found = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
+    if found is None:
+        raise argparse.ArgumentTypeError("must be a number and a unit of s, m, h, d, as in 90d")
+    return int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]]
 
 
 def _positive(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Commands that speak the HTTP API: status, tasks, schedules, keys."""
+"""Commands that speak the HTTP API: status, tasks, schedules, keys, audit-log."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from quart_app.cli.reach import Api, reach, task_path
 from quart_app.settings import Settings
 
 PAGE: Final = 200  # tasks, or schedules, of one answer
+PATIENCE_OF_CANCEL: Final = 600.0  # seconds
 
 
 async def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -45,12 +46,17 @@ async def run(arguments: argparse.Namespace, settings: Settings) -> int:
             case "schedules", _:
                 await _schedules(api, arguments)
             case "keys", "add":
-                body = {"name": arguments.name, "scopes": arguments.scopes}
+                body = {name: getattr(arguments, name) for name in ("name", "scopes", "expires", "kinds")}
                 answer = await api.call("POST", "/keys", json=body)
                 _print(answer, arguments, lambda made: made["key"])
+            case "keys", "rotate":
+                path = f"/keys/{quote(arguments.name, safe='')}/rotate"
+                answer = await api.call("POST", path, json={"grace": arguments.grace})
+                _print(answer, arguments, lambda made: made["key"])
             case "keys", "revoke":
-                await api.call("DELETE", f"/keys/{quote(arguments.name, safe='')}")
-                print("{}" if arguments.json else "revoked")
+                await _revoke(api, arguments)
+            case "audit-log", _:
+                await _acts(api, arguments)
             case "keys", _:
                 _print(await api.call("GET", "/keys"), arguments, show.keys)
             case _:
@@ -66,6 +72,33 @@ def _print(answer: httpx.Response, arguments: argparse.Namespace, shown: Any) ->
     text = shown(answer.json()) if callable(shown) else shown
     if text is not None:
         print(text)
+
+
+async def _revoke(api: Api, arguments: argparse.Namespace) -> None:
+    query = {"cancel": "true"} if arguments.cancel else {}
+    # Many tasks take their time, and those that are left when we go away end all the same.
+    wait = PATIENCE_OF_CANCEL if arguments.cancel else 0
+    answer = await api.call("DELETE", f"/keys/{quote(arguments.name, safe='')}", wait, params=query)
+    if arguments.cancel:
+        _print(answer, arguments, lambda done: f"revoked, {done['cancelled']} tasks cancelled")
+    else:
+        print("{}" if arguments.json else "revoked")
+
+
+async def _acts(api: Api, arguments: argparse.Namespace) -> None:
+    acts: list[Any] = []
+    query = {"act": arguments.act} if arguments.act else {}
+    while len(acts) < arguments.limit:
+        query["limit"] = str(min(arguments.limit - len(acts), PAGE))
+        document = (await api.call("GET", "/audit-log", params=query)).json()
+        acts += document["acts"]
+        if document["next"] is None:
+            break
+        query["cursor"] = httpx.URL(document["next"]).params["cursor"]
+    if arguments.json:
+        print(json.dumps({"acts": acts}, ensure_ascii=False, separators=(",", ":")))
+    else:
+        show.acts(acts)
 
 
 async def _show(api: Api, arguments: argparse.Namespace) -> None:

@@ -44,16 +44,44 @@ def tasks(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def keys(document: Mapping[str, Any]) -> None:
     _table(
-        ("name", "scopes", "created", "revoked", "source"),
+        ("name", "scopes", "created", "used", "ends", "kinds", "source"),
         [
             (
                 one["name"],
                 " ".join(one["scopes"]),
                 one.get("created_at") or "",
-                one.get("revoked_at") or "",
+                one.get("last_used_at") or "",
+                _end_of_key(one),
+                ",".join(one.get("kinds") or ()),
                 one.get("source") or "",
             )
             for one in document["keys"]
+        ],
+    )
+
+
+def _end_of_key(one: Mapping[str, Any]) -> str:
+    if one.get("revoked_at"):
+        return f"revoked {one['revoked_at']}"
+    ends = one.get("expires_at") or ""
+    old = one.get("old_until")
+    return f"{ends} (old secret: {old})".strip() if old else ends
+
+
+def acts(rows: Sequence[Mapping[str, Any]]) -> None:
+    _table(
+        ("at", "act", "who", "peer", "what", "times", ""),
+        [
+            (
+                one["at"],
+                one["act"],
+                one["actor"] or "",
+                one["peer"] or "",
+                one["target"] or "",
+                str(one["times"]),
+                one["detail"],
+            )
+            for one in rows
         ],
     )
 

@@ -116,6 +116,14 @@ class KeyConflict(QuartAppError):
     """An API key of this name exists already, or stands in the settings (409)."""
 
 
+class KeyGone(QuartAppError):
+    """The caller's key, or that of a schedule's owner, opens nothing any more (401)."""
+
+
+class KindRefused(QuartAppError):
+    """The key may not start tasks of this kind (403)."""
+
+
 class ScheduleNotFound(QuartAppError):
     """No such schedule, or another owner's: the two look the same (404)."""
 

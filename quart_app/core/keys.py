@@ -22,10 +22,13 @@ _KEY: Final = re.compile(r"[\x21-\x2b\x2d-\x7e]{16,512}")
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """`name` is the key's name, and the owner of what the caller makes; "" where there are no keys."""
+    """`name` is the key's name, and the owner of what the caller makes; "" where there are no keys. `kinds`: those that
+    it may start; None: all. `until` (ms UTC): when what it has shown opens nothing any more."""
 
     name: str
     scopes: frozenset[str]
+    kinds: frozenset[str] | None = None
+    until: int | None = None
 
     @property
     def sees(self) -> str | None:
@@ -34,7 +37,8 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """A key without the key: `hash` is its SHA-256 in hex. Those of the settings have no times (ms UTC)."""
+    """A key without the key: `hash` is its SHA-256 in hex. Those of the settings have no times (ms UTC). After a
+    rotation the one before, `old_hash`, is good until `old_until`."""
 
     name: str
     hash: str
@@ -42,46 +46,69 @@ class Key(msgspec.Struct, frozen=True):
     created_at: int | None = None
     revoked_at: int | None = None
     source: Literal["settings", "store"] = "settings"
+    expires_at: int | None = None
+    kinds: tuple[str, ...] = ()
+    last_used_at: int | None = None
+    old_hash: str | None = None
+    old_until: int | None = None
 
 
 class KeyRing:
-    """The keys that open something now."""
+    """The keys that open something, each until its own time."""
 
     def __init__(self, keys: Sequence[Key] = ()) -> None:
         self._callers: dict[bytes, tuple[bytes, Caller]] = {}
-        self._digests: dict[str, bytes] = {}
+        self._digests: dict[str, list[bytes]] = {}  # of each name the one that was made last stands first
         for key in keys:
             self.add(key)
 
     def __len__(self) -> int:
-        return len(self._callers)
+        return len(self._digests)
 
     def __contains__(self, name: str) -> bool:
         return name in self._digests
 
     def add(self, key: Key) -> None:
         """`admin` includes the other scopes. Raises ValueError for a name or a key that is here already."""
-        digest = bytes.fromhex(key.hash)
         if key.name in self._digests:
             raise ValueError(f"there are two keys of the name {key.name}")
-        if digest in self._callers:
-            raise ValueError(f"{self._callers[digest][1].name} and {key.name} have the same key")
-        scopes = SCOPES if "admin" in key.scopes else key.scopes
-        self._callers[digest] = (digest, Caller(key.name, frozenset(scopes)))
-        self._digests[key.name] = digest
+        secrets = [(bytes.fromhex(key.hash), key.expires_at)]
+        if key.old_hash is not None:
+            ends = [at for at in (key.old_until, key.expires_at) if at is not None]
+            secrets.append((bytes.fromhex(key.old_hash), min(ends, default=None)))
+        for digest, _ in secrets:
+            if digest in self._callers:
+                raise ValueError(f"{self._callers[digest][1].name} and {key.name} have the same key")
+        scopes = frozenset(SCOPES if "admin" in key.scopes else key.scopes)
+        kinds = frozenset(key.kinds) if key.kinds else None
+        for digest, until in secrets:
+            self._callers[digest] = (digest, Caller(key.name, scopes, kinds, until))
+        self._digests[key.name] = [digest for digest, _ in secrets]
 
-    def of(self, name: str) -> Caller | None:
-        """Who the bearer of the key of this name is."""
-        digest = self._digests.get(name)
-        return self._callers[digest][1] if digest is not None else None
+    def of(self, name: str, now: int) -> Caller | None:
+        """Who the bearer of the key of this name is; None when it opens nothing now (ms UTC)."""
+        digests = self._digests.get(name)
+        found = self._callers[digests[0]][1] if digests is not None else None
+        return found if found is not None and (found.until is None or now < found.until) else None
+
+    def names(self) -> list[str]:
+        return list(self._digests)
 
     def remove(self, name: str) -> None:
-        if (digest := self._digests.pop(name, None)) is not None:
+        for digest in self._digests.pop(name, ()):
             del self._callers[digest]
 
-    def find(self, key: bytes) -> Caller | None:
+    def find(self, key: bytes, now: int) -> Caller | None:
         """Whose key this is, whatever bytes a client sends. How long it takes says nothing of the keys: the look-up
         compares digests, and a client cannot choose the digest that its guess has."""
+        found = self._look_up(key)
+        return found if found is not None and (found.until is None or now < found.until) else None
+
+    def expired(self, key: bytes) -> Caller | None:
+        """Whose key this was, when `find` says that it opens nothing."""
+        return self._look_up(key)
+
+    def _look_up(self, key: bytes) -> Caller | None:
         digest = hashlib.sha256(key).digest()
         found = self._callers.get(digest)
         return found[1] if found is not None and hmac.compare_digest(found[0], digest) else None

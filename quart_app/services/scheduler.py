@@ -9,7 +9,15 @@ from typing import Final
 
 from quart_app.clock import Trust, WallTrust
 from quart_app.core import codec
-from quart_app.core.errors import InvalidArgs, QueueFull, TaskNotFound, UnknownKind, WrongState
+from quart_app.core.errors import (
+    InvalidArgs,
+    KeyGone,
+    KindRefused,
+    QueueFull,
+    TaskNotFound,
+    UnknownKind,
+    WrongState,
+)
 from quart_app.core.schedule import MAX_COUNTED, TAG, Schedule, Turn, replanned, turn
 from quart_app.core.task import NewTask
 from quart_app.runner.threads import in_thread
@@ -89,8 +97,10 @@ class Scheduler:
             await self._give_up(schedule, None, decided)
             return True
         try:
+            if decided.fires:
+                self._service.check_start(schedule.owner, schedule.kind)
             fires = [(at, self._prepare(schedule, now)) for at in decided.fires]
-        except (UnknownKind, InvalidArgs) as error:
+        except (UnknownKind, InvalidArgs, KeyGone, KindRefused) as error:
             await self._give_up(schedule, decided.next_at, error)
             return True
         if fires:
@@ -120,9 +130,13 @@ class Scheduler:
             return True  # meanwhile
 
     async def _give_up(self, schedule: Schedule, next_at: int | None, error: Exception) -> None:
-        """This fire is lost, and the schedule says why."""
-        log.error("schedule %s cannot fire: %s", schedule.name, error)
-        await self._store.fire(schedule, [], next_at, error=str(error)[:1000])
+        """This fire is lost, and the schedule says why; the log says once what is meant to be so."""
+        text = str(error)[:1000]
+        if not isinstance(error, KeyGone):
+            log.error("schedule %s cannot fire: %s", schedule.name, error)
+        elif text != schedule.last_error:
+            log.warning("schedule %s does not fire: %s", schedule.name, error)
+        await self._store.fire(schedule, [], next_at, error=text)
 
 
 async def _replan(schedule: Schedule, now: int) -> int | None:

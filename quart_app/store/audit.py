@@ -54,6 +54,7 @@ def audit(path: Path) -> Report:
         try:
             auditor.tasks()
             auditor.keys()
+            auditor.access()
             auditor.counters()
             auditor.integrity()
         except sqlite3.DatabaseError as error:
@@ -189,6 +190,26 @@ class _Auditor:
     def _keys_after(self, owner: str, key: str) -> list[Any]:
         with self._read.snapshot(patient=True):
             return self._read("keys", owner=owner, key=key, n=CHUNK)
+
+    def access(self) -> None:
+        """The API keys, and the log of what was done with them."""
+        with self._read.snapshot(patient=True):
+            keys = self._read("api_keys")
+        self._count("API keys", len(keys))
+        for name, wrong in keys:
+            if wrong is not None:
+                self.find(f"API key {name!r} {wrong}")
+        seq = -LAST
+        while True:
+            with self._read.snapshot(patient=True):
+                rows = self._read("audit_log", seq=seq, n=CHUNK)
+            self._count("acts", len(rows))
+            for number, wrong in rows:
+                if wrong:
+                    self.find(f"act {number} of the audit log has times or numbers that cannot be")
+            if len(rows) < CHUNK:
+                return
+            seq = rows[-1][0]
 
     def counters(self) -> None:
         try:

@@ -69,6 +69,20 @@ SELECT k.owner, k.key, k.task_id, t.id IS NOT NULL AND t.owner <> k.owner
 FROM idempotency_keys k LEFT JOIN tasks t ON t.id = k.task_id
 WHERE (k.owner, k.key) > (:owner, :key) ORDER BY k.owner, k.key LIMIT :n;
 
+-- name: api_keys
+SELECT name, CASE
+    WHEN old_hash = hash THEN 'has one secret twice'
+    WHEN (old_hash IS NULL) <> (old_until IS NULL) THEN 'has an old secret without an end'
+    WHEN revoked_at IS NOT NULL AND old_hash IS NOT NULL THEN 'is revoked and has an old secret'
+    WHEN expires_at <= created_at THEN 'is over before it was made'
+    WHEN kinds IS NOT NULL AND NOT json_valid(kinds) THEN 'has kinds that cannot be read'
+  END
+FROM api_keys ORDER BY name;
+
+-- name: audit_log
+SELECT seq, at > last_at OR times < 1 OR refusal <> (act = 'key.refused') OR (refusal = 0 AND times <> 1)
+FROM audit_log WHERE seq > :seq ORDER BY seq LIMIT :n;
+
 -- name: real_counts
 SELECT queue, kind, status, ready, count(*) FROM tasks GROUP BY queue, kind, status, ready;
 

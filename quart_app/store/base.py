@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 from quart_app.core.budget import Budget
-from quart_app.core.keys import Key
 from quart_app.core.schedule import Schedule
 from quart_app.core.task import (
     Claimed,
@@ -249,22 +248,6 @@ class Store(Protocol):
     async def health(self) -> Mapping[str, str | int]:
         """Figures of the store itself: at least commits and rows written so far, rows that wait to be written, the
         bytes of the database and of its log. Raises StoreUnavailable when it cannot write."""
-        ...
-
-
-class KeyStore(Protocol):
-    """The API keys that were added by hand."""
-
-    async def add_key(self, key: Key) -> bool:
-        """False when there is one of this name that is not revoked; a revoked one makes room."""
-        ...
-
-    async def revoke_key(self, name: str, now: int) -> bool:
-        """False when there is none of this name. One that is revoked stays as it is."""
-        ...
-
-    async def keys(self) -> list[Key]:
-        """All, revoked ones too, by name."""
         ...
 
 

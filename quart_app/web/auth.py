@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import logging
 import re
 from typing import Any, Final
 
 from quart.wrappers.base import BaseRequestWebsocket
 
+from quart_app.core.acts import LOCAL, OPERATOR, Actor
 from quart_app.core.keys import SCOPES, Caller
 from quart_app.web.door import Door
 from quart_app.web.guard import fields
+from quart_app.web.guesses import PAUSE, Guesses, peer_of
 from quart_app.web.problems import Problem
 
 OPEN: Final = ("/health", "/ready", "/docs", "/openapi.json")  # and what is below /docs: these ask for no key
+
+# What proxies add to what they pass on: whoever has one of these may be anybody.
+FORWARDING: Final = frozenset(
+    {
+        *(b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip", b"x-original-host"),
+        *(b"x-envoy-external-address", b"true-client-ip", b"cf-connecting-ip", b"fastly-client-ip", b"client-ip"),
+    }
+)
+
+log = logging.getLogger("quart_app.keys")
 
 _EVERYBODY: Final = Caller("", frozenset(SCOPES))
 _NOBODY: Final = Caller("", frozenset())
@@ -35,42 +48,83 @@ def require(request: BaseRequestWebsocket, scope: str) -> None:
         raise Problem(403, "insufficient-scope", "Forbidden", f"this needs a key with the scope {scope}", header)
 
 
+def may_start(request: BaseRequestWebsocket, kind: str) -> bool:
+    """Whether the caller may start tasks of this kind, for who would rather do without than refuse."""
+    found = caller(request)
+    return "write" in found.scopes and (found.kinds is None or kind in found.kinds)
+
+
+def actor(request: BaseRequestWebsocket) -> Actor:
+    """Who asks, for the audit log."""
+    if name := caller(request).name:
+        return Actor(f"key:{name}", peer_of(request.scope))
+    if request.scope.get("quart_app.operator") is True:
+        return Actor(OPERATOR)
+    return Actor(LOCAL, peer_of(request.scope))
+
+
+class _Held(Exception):
+    """Too many wrong keys came from this peer."""
+
+
 class Doorkeeper:
-    """Lets in who has a key; everybody from this machine where there are none."""
+    """Lets in who has a key; everybody from this machine where there were never any."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
+        self._guesses = Guesses()
+        self._told = False
         self._open = frozenset(door.prefix + path for path in OPEN)
         self._docs = f"{door.prefix}/docs/"
 
-    def admit(self, request: BaseRequestWebsocket) -> None:
+    async def admit(self, request: BaseRequestWebsocket) -> None:
         """Find the caller out, for `caller`, and check that it may read, or write, at all. Raises Problem 400, 401,
-        403, and Draining while there is no store to ask."""
+        403, 429, and Draining while there is no store to ask."""
         scope: Any = request.scope
         path = request.path
         if path in self._open or path.startswith(self._docs):
             scope["quart_app.caller"] = _NOBODY
         else:
-            scope["quart_app.caller"] = self._find(request)
+            try:
+                scope["quart_app.caller"] = self._find(request)
+            except _Held:
+                await self._guesses.delay(peer_of(scope))
+                header = {"Retry-After": f"{PAUSE:g}"}
+                detail = "too many wrong keys came from here"
+                raise Problem(429, "too-many-wrong-keys", "Too Many Requests", detail, header) from None
             require(request, _NEEDED.get(request.method, "write"))
 
     def _find(self, request: BaseRequestWebsocket) -> Caller:
-        if request.scope.get("quart_app.operator") is True:
+        if request.scope.get("quart_app.operator") is True and _forwarded(request) is None:
             return _EVERYBODY
-        ring = self._door.keys.ring
-        if not ring:
+        keys = self._door.keys
+        if not keys.exist:
             self._check_local(request)
             return _EVERYBODY
         key = _key(request)
-        found = ring.find(key) if key is not None else None
+        if key is None:
+            raise _unauthorized("send a key: Authorization: Bearer KEY")
+        peer = peer_of(request.scope)
+        now = keys.now()
+        found = keys.ring.find(key, now)
+        if self._guesses.any and self._guesses.holds(peer) and not (found and keys.known_from(found.name, peer)):
+            self._door.started.audit_log.refuse(peer, "", "")
+            raise _Held
         if found is None:
-            detail = "there is no such key" if key is not None else "send a key: Authorization: Bearer KEY"
-            raise Problem(401, "unauthorized", "Unauthorized", detail, {"WWW-Authenticate": "Bearer"})
+            raise self._refused(key, peer)
+        keys.used(found.name, peer, now)
         return found
 
+    def _refused(self, key: bytes, peer: str) -> Problem:
+        self._guesses.wrong(peer)
+        expired = self._door.keys.ring.expired(key)
+        name = expired.name if expired is not None else ""
+        self._door.started.audit_log.refuse(peer, name, "expired" if name else "")
+        return _unauthorized(f"this key of {name} is over" if name else "there is no such key")
+
     def _check_local(self, request: BaseRequestWebsocket) -> None:
-        """Without keys only this machine may come in: over a loopback address of ours or a Unix socket, and under a
-        name that no other site can have."""
+        """Without keys only this machine may come in: over a loopback address of ours or a Unix socket, under a name
+        that no other site can have, and not through a proxy, behind which is anybody."""
         settings = self._door.settings
         if settings.allow_anonymous:
             return
@@ -80,6 +134,14 @@ class Doorkeeper:
                 "or set QUART_APP_API_KEYS, or QUART_APP_ALLOW_ANONYMOUS=1"
             )
             raise Problem(403, "no-keys", "Forbidden", detail)
+        if (header := _forwarded(request)) is not None:
+            self._tell_of_proxy(header)
+            detail = (
+                f"there are no keys, and this request came through a proxy (it has the field {header}), so anybody may "
+                "have sent it: make a key with `python -m quart_app keys add NAME`, or set QUART_APP_API_KEYS, or "
+                "QUART_APP_ALLOW_ANONYMOUS=1"
+            )
+            raise Problem(403, "forwarded", "Forbidden", detail)
         if not _names_this_machine(fields(request).get(b"host", b"")):
             # A page of another site whose name was made to point here (DNS rebinding) looks like our own in all else.
             detail = (
@@ -87,6 +149,27 @@ class Doorkeeper:
                 "QUART_APP_ALLOW_ANONYMOUS=1"
             )
             raise Problem(403, "foreign-host", "Forbidden", detail)
+
+    def _tell_of_proxy(self, header: str) -> None:
+        if not self._told:
+            self._told = True
+            log.warning(
+                "refused a request that came through a proxy (%s): without keys only this machine is served "
+                "(`python -m quart_app keys add NAME` makes one); this line comes once",
+                header,
+            )
+
+
+def _unauthorized(detail: str) -> Problem:
+    return Problem(401, "unauthorized", "Unauthorized", detail, {"WWW-Authenticate": "Bearer"})
+
+
+def _forwarded(request: BaseRequestWebsocket) -> str | None:
+    """The field that says that a proxy passed this request on."""
+    for name in fields(request):
+        if name in FORWARDING or name.startswith(b"x-forwarded"):
+            return name.decode("latin-1")[:100]
+    return None
 
 
 @functools.lru_cache(maxsize=256)

@@ -9,6 +9,7 @@ from quart import Request, Websocket, request, websocket
 from quart_app.core.errors import Draining
 
 if TYPE_CHECKING:
+    from quart_app.audit_log import AuditLog
     from quart_app.clients import ClientLimit
     from quart_app.keys import Keys
     from quart_app.runtime import Runtime
@@ -41,6 +42,10 @@ class Door:
     @property
     def keys(self) -> Keys:
         return self.started.keys
+
+    @property
+    def audit_log(self) -> AuditLog:
+        return self.started.audit_log
 
     @property
     def schedules(self) -> Schedules:

@@ -34,7 +34,7 @@ class Gate:
         guard.check(request)
         if self._allowed and (answer := origins.preflight(request, self._allowed)) is not None:
             return answer
-        self._keeper.admit(request)
+        await self._keeper.admit(request)
         return None
 
     async def _before_websocket(self) -> None:
@@ -42,7 +42,7 @@ class Gate:
         handshake = websocket._get_current_object()  # type: ignore[attr-defined]
         guard.let_in(handshake, self._allowed)
         guard.check_handshake(handshake)
-        self._keeper.admit(handshake)
+        await self._keeper.admit(handshake)
 
     async def _after_request(self, response: Response) -> Response:
         request = this_request()

@@ -52,6 +52,7 @@ class MetricsViews:
             "quart_app_streams": runtime.streams.open,
             "quart_app_abandoned_handlers": len(runtime.runner.lingering),
             "quart_app_refused_writes_total": runtime.runner.refused_writes,
+            "quart_app_refused_keys_total": runtime.audit_log.refused,
             "quart_app_event_loop_lag_seconds": self._lag(),
         }
         figures = Figures(single=single)

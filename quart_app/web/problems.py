@@ -19,7 +19,9 @@ from quart_app.core.errors import (
     InvalidInput,
     KeyConflict,
     KeyedTaskGone,
+    KeyGone,
     KeyNotFound,
+    KindRefused,
     QuartAppError,
     QueueFull,
     ScheduleConflict,
@@ -45,6 +47,8 @@ _KNOWN: Final[tuple[tuple[type[QuartAppError], int, str, str | None], ...]] = (
     (WrongState, 409, "wrong-state", "Not possible in this status"),
     (IdempotencyConflict, 422, "idempotency-conflict", "Idempotency-Key reused"),
     (KeyedTaskGone, 410, "task-deleted", "Task deleted"),
+    (KeyGone, 401, "unauthorized", "Unauthorized"),
+    (KindRefused, 403, "kind-refused", "Forbidden"),
     (KeyNotFound, 404, "key-not-found", "Key not found"),
     (KeyConflict, 409, "key-conflict", "Not possible with this key"),
     (ScheduleNotFound, 404, "schedule-not-found", "Schedule not found"),
@@ -115,14 +119,16 @@ def register(target: Quart | Blueprint) -> None:
 async def _known(error: QuartAppError) -> Response:
     for kind, status, slug, title in _KNOWN:
         if isinstance(error, kind):
-            retry = RETRY_AFTER.get(slug)
+            headers = {"Retry-After": RETRY_AFTER[slug]} if slug in RETRY_AFTER else {}
+            if status == 401:
+                headers["WWW-Authenticate"] = "Bearer"
             return problem(
                 status,
                 slug,
                 title or str(error),
                 "" if isinstance(error, TaskNotFound | KeyNotFound | ScheduleNotFound) else str(error)[:1000],
                 errors=_pointers(error),
-                headers={"Retry-After": retry} if retry else None,
+                headers=headers,
             )
     return await _unexpected(error)
 

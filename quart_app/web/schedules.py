@@ -13,6 +13,7 @@ from quart_app.core import pointers
 from quart_app.core.errors import InvalidArgs
 from quart_app.core.schedule import MAX_EVERY, MIN_EVERY, NAME_PATTERN, CatchUp, Overlap, Schedule
 from quart_app.web import parse, render
+from quart_app.web.acts import on_record
 from quart_app.web.auth import caller
 from quart_app.web.door import Door, this_request
 
@@ -87,18 +88,25 @@ class ScheduleViews:
         request = this_request()
         parse.query(request, {})
         fields = await self._fields(ScheduleChanges)
-        return render.answer(_view(await self._door.schedules.change(schedule, caller(request).sees, fields)))
+        owned = await self._door.schedules.get(schedule, caller(request).sees)
+        doing = self._door.schedules.change(schedule, caller(request).sees, fields)
+        changed = await on_record(self._door, request, "schedule.change", schedule, owned.owner, doing)
+        return render.answer(_view(changed))
 
     async def delete(self, schedule: str) -> Response:
         request = this_request()
         await parse.nothing(request)
-        await self._door.schedules.delete(schedule, caller(request).sees)
+        owned = await self._door.schedules.get(schedule, caller(request).sees)
+        doing = self._door.schedules.delete(schedule, caller(request).sees)
+        await on_record(self._door, request, "schedule.delete", schedule, owned.owner, doing)
         return render.empty(204)
 
     async def trigger(self, schedule: str) -> Response:
         request = this_request()
         await parse.nothing(request)
-        made = await self._door.schedules.trigger(schedule, caller(request).sees)
+        owned = await self._door.schedules.get(schedule, caller(request).sees)
+        doing = self._door.schedules.trigger(schedule, caller(request).sees)
+        made = await on_record(self._door, request, "schedule.trigger", schedule, owned.owner, doing)
         return render.created(made, "Schedule triggered", self._door.prefix)
 
     async def _fields(self, shape: type[ScheduleChanges]) -> dict[str, Any]:

@@ -64,6 +64,8 @@ class SocketViews:
         at_end(reader.cancel)
         try:
             code = ENDED if task.ended and await tail.over() else await _tell(websocket, tail, stream)
+            if code == COME_BACK and stream.caller and self._door.keys.of(stream.caller) is None:
+                code = FLOOD  # policy: it would not be let in again
             await websocket.close(FLOOD if budget.exceeded else code)
         except GONE:
             pass  # about to be cancelled; if it returned before, Quart would close once more, which servers refuse

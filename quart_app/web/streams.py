@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 from quart import Blueprint, Request, Response
 from quart.wrappers.base import BaseRequestWebsocket
 
-from quart_app.core.errors import Draining, StoreUnavailable
+from quart_app.core.errors import Draining, KeyGone, StoreUnavailable
 from quart_app.core.task import STATUSES
 from quart_app.web import parse, render
 from quart_app.web.auth import caller
 from quart_app.web.door import Door, this_request
 from quart_app.web.guard import field
-from quart_app.web.problems import Problem
 
 if TYPE_CHECKING:
     from quart_app.services.feed import Tail
@@ -79,11 +78,11 @@ class StreamViews:
 
 
 def enter(door: Door, request: BaseRequestWebsocket) -> OpenStream:
-    """Count this stream until the task that serves it has ended. Raises TooManyStreams, Draining, Problem 401."""
+    """Count this stream until the task that serves it has ended. Raises TooManyStreams, Draining, KeyGone."""
     engine = door.started
     name = caller(request).name
-    if name and name not in engine.keys.ring:
-        raise Problem(401, "unauthorized", "Unauthorized", "the key was revoked", {"WWW-Authenticate": "Bearer"})
+    if name and engine.keys.of(name) is None:
+        raise KeyGone("the key opens nothing any more")
     if engine.draining.is_set():
         raise Draining("the server is stopping")
     scope: Any = request.scope
@@ -91,6 +90,9 @@ def enter(door: Door, request: BaseRequestWebsocket) -> OpenStream:
     peer = (client[0], client[1]) if len(client) >= 2 else None
     stream = engine.streams.enter(name, peer)
     at_end(lambda: engine.streams.leave(stream))
+    if (until := caller(request).until) is not None:
+        left = max(until - engine.clock.now(), 0) / 1000
+        at_end(asyncio.get_running_loop().call_later(left, stream.dismiss).cancel)
     return stream
 
 

@@ -14,6 +14,7 @@ from quart_app.core.errors import InvalidArgs, InvalidInput, UnknownKind
 from quart_app.core.task import STATUSES, Enqueued, Task, TaskFilter
 from quart_app.service import TaskRequest
 from quart_app.web import options, parse, render
+from quart_app.web.acts import on_record
 from quart_app.web.auth import caller
 from quart_app.web.door import Door, this_request
 from quart_app.web.guard import field, fields
@@ -71,7 +72,7 @@ class TaskViews:
             args = await parse.json_body(request, self._door.settings.max_body)
         (made,) = await service.accept([TaskRequest(kind, {} if args is parse.NOTHING else args, chosen)])
         if wait is not None:
-            task = await service.wait(made.id, wait)
+            task = await self._door.keys.during(caller(request), service.wait(made.id, wait))
             if task.ended:
                 applied = {"Preference-Applied": f"wait={wait:g}"}
                 if made.replayed:
@@ -115,7 +116,8 @@ class TaskViews:
         request = this_request()
         wait = parse.query(request, WAIT).get("wait", 0.0)
         known = known_versions(request)
-        task = await self._read(task_id, wait, known, caller(request).sees)
+        reading = self._read(task_id, wait, known, caller(request).sees)
+        task = await (self._door.keys.during(caller(request), reading) if wait else reading)
         headers = {"ETag": render.etag(task), "Cache-Control": "no-cache"}
         if not task.ended:
             headers["Retry-After"] = "1"
@@ -164,20 +166,26 @@ class TaskViews:
     async def cancel(self, task_id: str) -> Response:
         request = this_request()
         await parse.nothing(request)
-        at_once = await self._door.service.cancel(task_id, caller(request).sees)
+        owned = await self._door.service.get(task_id, caller(request).sees)
+        doing = self._door.service.cancel(task_id)
+        at_once = await on_record(self._door, request, "task.cancel", task_id, owned.owner, doing)
         task = await self._door.service.get(task_id)
         return render.answer(render.task(task, self._door.prefix), 200 if at_once else 202)
 
     async def retry(self, task_id: str) -> Response:
         request = this_request()
         query = await parse.nothing(request, RESTART)
-        await self._door.service.rerun(task_id, query.get("restart", False), caller(request).sees)
+        owned = await self._door.service.get(task_id, caller(request).sees)
+        doing = self._door.service.rerun(task_id, query.get("restart", False), caller(request).sees)
+        await on_record(self._door, request, "task.retry", task_id, owned.owner, doing)
         return render.created(Enqueued(task_id, "pending"), "Task will run again", self._door.prefix)
 
     async def delete(self, task_id: str) -> Response:
         request = this_request()
         await parse.nothing(request)
-        await self._door.service.delete(task_id, caller(request).sees)
+        owned = await self._door.service.get(task_id, caller(request).sees)
+        doing = self._door.service.delete(task_id)
+        await on_record(self._door, request, "task.delete", task_id, owned.owner, doing)
         return render.empty(204)
 
 

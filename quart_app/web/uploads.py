@@ -32,4 +32,5 @@ async def receive(door: Door, request: Request, part: str, key: str | None = Non
     same upload. Raises Problem, InvalidArgs, UploadsFull, Draining, StoreUnavailable."""
     uploads = door.started.uploads
     file = await FormFile(request, part, door.settings.max_upload).open()
-    return await uploads.receive(caller(request).name, file.name, file.pieces(), key)
+    receiving = uploads.receive(caller(request).name, file.name, file.pieces(), key)
+    return await door.keys.during(caller(request), receiving)

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.acceptance.conftest import Command
+from tests.acceptance.conftest import Command, MakeServer
+from tests.acceptance.harness import Command as Program
 from tests.acceptance.harness import Server
 from tests.acceptance.test_cli import good, one_line
 
@@ -55,3 +56,56 @@ def test_the_operators_mark_cannot_be_sent(server: Server, command: Command) -> 
     names = ("quart_app.operator", "X-Quart-App-Operator", "Quart-App-Operator")
     answer = server.client.get("/tasks", headers=dict.fromkeys(names, "True"))
     assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("served", [True, False], ids=["beside a server", "without a server"])
+def test_a_key_is_rotated_limited_revoked_with_its_tasks_and_all_of_it_is_told(
+    server: Server, command: Command, served: bool
+) -> None:
+    if served:
+        server.start().wait_ready()
+    old = good(command("keys", "add", "ci", "--kinds", "quick", "--expires", "90d")).strip()
+    new = good(command("keys", "rotate", "ci", "--grace", "12h")).strip()
+    (listed,) = json.loads(good(command("keys", "list", "--json")))["keys"]
+    assert listed["kinds"] == ["quick"]
+    assert None not in (listed["expires_at"], listed["old_until"])
+    if not served:
+        server.start().wait_ready()
+    for key in (old, new):
+        good(command("tasks", "create", "quick", "--delay", "3600", "--url", server.url, "--key", key))
+    refused = command("tasks", "create", "add", "--url", server.url, "--key", new)
+    assert refused.returncode == 1
+    assert "may not start add" in one_line(refused)
+    for bad in (("add", "x", "--expires", "soon"), ("rotate", "ci", "--grace", "-1s"), ("add", "x", "--kinds", "")):
+        assert command("keys", *bad).returncode in (1, 2)
+    assert good(command("keys", "revoke", "ci", "--cancel")) == "revoked, 2 tasks cancelled\n"
+    assert command("tasks", "list", "--url", server.url, "--key", new).returncode == 1
+    told = json.loads(good(command("audit-log", "--json")))["acts"]
+    assert [(one["act"], one["actor"], one["target"]) for one in told][-3:] == [
+        ("key.revoke", "operator", "ci"),
+        ("key.rotate", "operator", "ci"),
+        ("key.add", "operator", "ci"),
+    ]
+    assert "key.rotate" in good(command("audit-log", "--act", "key.rotate", "--limit", "1"))
+
+
+def test_the_first_key_can_be_made_where_the_server_would_not_start_without(make_server: MakeServer) -> None:
+    server = make_server(trusted_proxies="127.0.0.1,unix")
+    assert server.start().wait_exit() == 78
+    key = good(server.command("keys", "add", "chief", "--scopes", "admin")).strip()
+    server.start().wait_ready()
+    headers = {"Authorization": f"Bearer {key}", "X-Forwarded-For": "203.0.113.9"}
+    assert server.client.get("/keys", headers=headers).status_code == 200
+    assert server.client.get("/keys", headers={"X-Forwarded-For": "203.0.113.9"}).status_code == 401
+
+
+@pytest.mark.parametrize("program", ["serve", "uvicorn"])
+def test_a_proxy_before_a_server_without_keys_gets_no_key(server: Server, program: Program) -> None:
+    server.start(program).wait_ready()
+    body = {"name": "mallory", "scopes": ["admin"]}
+    for headers in ({"X-Forwarded-For": "203.0.113.9"}, {"Forwarded": "for=203.0.113.9"}, {"X-Real-IP": "127.0.0.1"}):
+        answer = server.client.post("/keys", json=body, headers={"Host": "127.0.0.1", **headers})
+        assert (answer.status_code, answer.json()["type"]) == (403, "urn:quart-app:problem:forwarded")
+    assert server.rows("SELECT count(*) FROM api_keys") == [(0,)]
+    assert server.log.count("came through a proxy") == 1
+    assert server.client.post("/keys", json=body).status_code == 201, "this machine itself"

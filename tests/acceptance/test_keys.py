@@ -69,7 +69,12 @@ def test_it_is_served_with_a_stored_key_until_that_is_revoked(server: Server) ->
     assert server.client.get("/tasks", headers=with_key(key)).status_code == 200
     assert server.client.delete("/keys/chief", headers=with_key(key)).status_code == 204
     assert server.sigterm() == 0
-    assert start_on(server, "0.0.0.0").wait_exit() == 78
+    # The end of the last key locks, and opens nothing: its tasks go on, and nobody comes in.
+    start_on(server, "0.0.0.0").wait_ready()
+    assert [server.client.get("/tasks", headers=headers).status_code for headers in ({}, with_key(key))] == [401, 401]
+    assert server.client.post("/keys", json={"name": "mallory", "scopes": ["admin"]}).status_code == 401
+    again = server.command("keys", "add", "chief").stdout.strip()
+    assert server.client.get("/tasks", headers=with_key(again)).status_code == 200
 
 
 @pytest.mark.parametrize("command", ["hypercorn", "uvicorn"])
@@ -196,7 +201,7 @@ def test_the_streams_of_a_revoked_key_end(server: Server, command: Command) -> N
         assert server.client.delete("/keys/guest", headers=with_key(chief)).status_code == 204
         assert all(b"\nretry: " in read_all(one) for one in (everything, of_task))
         data = b""
-        while b"\x88\x02\x03\xf4" not in data:
+        while b"\x88\x02\x03\xf0" not in data:  # 1008: it would not be let in again
             data += (piece := websocket.recv(65536))
             assert piece, data
         websocket.sendall(b"\x88\x80\0\0\0\0")  # as clients answer; for one that does not the server waits ten seconds

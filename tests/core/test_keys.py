@@ -6,6 +6,7 @@ import pytest
 
 from quart_app.core.keys import Caller, Key, KeyRing, hashed, parse
 
+NOW = 1_000
 SECRET = "correct-horse-battery"
 
 
@@ -15,26 +16,26 @@ def key(name: str, secret: str = SECRET, *scopes: str) -> Key:
 
 def test_a_key_finds_its_caller_and_nothing_else_does() -> None:
     ring = KeyRing([key("ann")])
-    assert ring.find(SECRET.encode()) == Caller("ann", frozenset({"read"}))
+    assert ring.find(SECRET.encode(), NOW) == Caller("ann", frozenset({"read"}))
     for other in (b"", b"\x00", b"\xff\xfe", SECRET[:-1].encode(), SECRET.encode() + b" ", b"k" * 1_000_000):
-        assert ring.find(other) is None
-    assert ring.find(bytes.fromhex(hashed(SECRET))) is None, "its hash is no key"
-    assert ring.find(hashed(SECRET).encode()) is None
+        assert ring.find(other, NOW) is None
+    assert ring.find(bytes.fromhex(hashed(SECRET)), NOW) is None, "its hash is no key"
+    assert ring.find(hashed(SECRET).encode(), NOW) is None
 
 
 def test_an_empty_ring_opens_nothing() -> None:
     assert not KeyRing()
-    assert KeyRing().find(b"") is None
+    assert KeyRing().find(b"", NOW) is None
 
 
 def test_what_is_removed_opens_nothing_and_its_name_is_free() -> None:
     ring = KeyRing([key("ann"), key("bob", "other")])
     ring.remove("ann")
     ring.remove("nobody")
-    assert ring.find(SECRET.encode()) is None
+    assert ring.find(SECRET.encode(), NOW) is None
     assert (len(ring), "ann" in ring, "bob" in ring) == (1, False, True)
     ring.add(key("ann"))
-    assert ring.find(SECRET.encode()) is not None
+    assert ring.find(SECRET.encode(), NOW) is not None
 
 
 def test_a_name_and_a_key_are_there_once() -> None:
@@ -45,11 +46,26 @@ def test_a_name_and_a_key_are_there_once() -> None:
     assert len(ring) == 1
 
 
+def test_each_secret_of_a_key_opens_until_its_own_time() -> None:
+    rotated = Key(
+        "ann", hashed("new"), ("read",), 1, expires_at=900, old_hash=hashed("old"), old_until=500, kinds=("a",)
+    )
+    ring = KeyRing([rotated])
+    for at, opens in ((499, ("new", "old")), (500, ("new",)), (899, ("new",)), (900, ())):
+        assert tuple(text for text in ("new", "old") if ring.find(text.encode(), at)) == opens
+        assert (ring.of("ann", at) is not None) == ("new" in opens)
+    expired = ring.expired(b"old")
+    assert expired is not None
+    assert (expired.name, expired.kinds, expired.until) == ("ann", frozenset({"a"}), 500)
+    ring.remove("ann")
+    assert (ring.expired(b"old"), ring.expired(b"new"), len(ring)) == (None, None, 0)
+
+
 @pytest.mark.parametrize(
     ("scopes", "sees"), [(("read",), "ann"), (("read", "write"), "ann"), (("admin",), None), ((), "ann")]
 )
 def test_who_has_the_scope_admin_has_all_and_sees_everybodys_tasks(scopes: tuple[str, ...], sees: str | None) -> None:
-    found = KeyRing([Key("ann", hashed(SECRET), scopes)]).find(SECRET.encode())  # type: ignore[arg-type]
+    found = KeyRing([Key("ann", hashed(SECRET), scopes)]).find(SECRET.encode(), NOW)  # type: ignore[arg-type]
     assert found is not None
     assert found.sees == sees
     assert found.scopes == ({"read", "write", "admin"} if sees is None else set(scopes))

@@ -77,7 +77,11 @@ KNOBS: dict[str, tuple[str, Any, list[str]]] = {
             "https://",
         ],
     ),
-    "TRUSTED_PROXIES": ("2", 2, ["-1", "11", "all", "", "1.5"]),
+    "TRUSTED_PROXIES": (
+        "2",
+        "2",
+        ["-1", "11", "all", "", "1.5", "10.0.0.1/8", "unix,", "1,10.0.0.7"],
+    ),
     "KEY": ("k3y", "k3y", []),
     "SMTP_URL": ("smtps://u:p@mail:465", "smtps://u:p@mail:465", ["mail:25", "http://mail", "smtp://", "smtp://a b"]),
     "MAIL_FROM": ("a@b.example", "a@b.example", ["", "nobody", "a@b@c", "a b@c", "a@\nb"]),

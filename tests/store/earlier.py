@@ -96,6 +96,18 @@ def _rows(connection: sqlite3.Connection, version: int) -> None:
         connection.execute("INSERT INTO upload_uses SELECT seq, ? FROM tasks LIMIT 1", ("cd" * 16,))
     elif version == 6:
         connection.execute("UPDATE users SET email = 'changed@example.com' WHERE id = 1")
+    elif version == 10:
+        connection.execute(
+            "INSERT INTO api_keys (name, hash, scopes, created_at, expires_at, kinds, old_hash, old_until)"
+            " VALUES ('cd', ?, 'read', ?, ?, '[\"quick\"]', ?, ?)",
+            ("cd" * 32, T, T * 2, "ef" * 32, T * 2),
+        )
+    elif version == 11:
+        connection.execute(
+            "INSERT INTO audit_log (at, refusal, act, actor, peer, target, detail, times, last_at)"
+            " VALUES (?, 0, 'key.add', 'operator', '', 'cd', 'read', 1, ?)",
+            (T, T),
+        )
 
 
 def make(path: Path, schema: int = 1) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from quart_app.core.acts import Act
 from quart_app.core.keys import Key, hashed
-from quart_app.store.sql_keys import SqlKeys
+from quart_app.store.sql_keys import SqlActs, SqlKeys
 from tests.store.kit import Bells, Sql, T, open_database
 
 
@@ -61,3 +62,45 @@ async def test_one_secret_never_has_two_names(keys: SqlKeys) -> None:
 async def test_the_table_takes_nothing_that_is_no_key(keys: SqlKeys, tmp_path: Path, columns: str) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         Sql(tmp_path / "tasks.db")(f"INSERT INTO api_keys (name, hash, scopes, created_at) VALUES ({columns}, 1)")
+
+
+async def test_a_rotation_keeps_one_secret_before_for_its_time(keys: SqlKeys) -> None:
+    assert not await keys.rotate_key("ann", hashed("2"), T + 9, T)
+    await keys.add_key(key("ann", "1"))
+    for number, until in ((2, T + 100), (3, T + 200)):
+        assert await keys.rotate_key("ann", hashed(str(number)), until, T)
+    (found,) = await keys.keys()
+    assert (found.hash, found.old_hash, found.old_until) == (hashed("3"), hashed("2"), T + 200)
+    assert await keys.rotate_key("ann", hashed("4"), T, T), "without a grace"
+    (found,) = await keys.keys()
+    assert (found.hash, found.old_hash, found.old_until) == (hashed("4"), None, None)
+    await keys.revoke_key("ann", T)
+    assert not await keys.rotate_key("ann", hashed("5"), T + 9, T)
+
+
+async def test_a_key_that_is_over_makes_room_and_one_that_is_not_does_not(keys: SqlKeys) -> None:
+    ends = Key("ann", hashed("1"), ("read",), T, None, "store", T + 10, ("echo", "add"), None)
+    assert await keys.add_key(ends)
+    assert await keys.keys() == [ends]
+    assert not await keys.add_key(key("ann", "2", T + 9))
+    assert not await keys.rotate_key("ann", hashed("3"), T + 99, T + 10), "it is over"
+    assert await keys.add_key(key("ann", "2", T + 10))
+    assert await keys.keys() == [key("ann", "2", T + 10)]
+
+
+async def test_an_act_is_kept_with_what_it_tells_of_or_not_at_all(keys: SqlKeys) -> None:
+    acts = SqlActs(keys._db)
+    act = Act(at=T, act="key.add", actor="operator", target="ann", last_at=T)
+    assert await keys.add_key(key("ann"), act)
+    assert not await keys.add_key(key("ann", "other"), act)
+    assert not await keys.revoke_key("bob", T, act)
+    assert [one.target for one in await acts.acts(None, 9)] == ["ann"]
+
+
+async def test_last_uses_only_grow_and_those_of_revoked_keys_stay(keys: SqlKeys) -> None:
+    for name in ("ann", "bob"):
+        await keys.add_key(key(name))
+    await keys.revoke_key("bob", T)
+    for at in (T + 5, T + 3):
+        await keys.use_keys({"ann": at, "bob": at, "nobody": at})
+    assert [one.last_used_at for one in await keys.keys()] == [T + 5, None]

@@ -8,17 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from quart_app.core.acts import Act
 from quart_app.core.errors import ConfigError, StoreBroken
+from quart_app.core.keys import Key, hashed
 from quart_app.core.task import STATUSES
 from quart_app.store import audit as audit_module
 from quart_app.store.audit import CHILDREN, audit
 from quart_app.store.backup import backup
 from quart_app.store.base import Store
+from quart_app.store.sql_keys import SqlActs, SqlKeys
+from quart_app.store.sqlite import Database
 from tests.store.kit import T, claimed, crashed, in_status, keyed
 
 
 @pytest.fixture
-async def busy(store: Store) -> Store:
+async def busy(store: Store, database: Database) -> Store:
     """A store with a task in each status, with everything that hangs on tasks, and longer lives."""
     for status in STATUSES:
         await in_status(store, status, tags=("a", "b"))
@@ -31,6 +35,10 @@ async def busy(store: Store) -> Store:
     await store.rerun(again.id, False, T)
     await crashed(store, await claimed(store, queue="unlucky"), 2)
     await store.enqueue([keyed("k")])
+    keys = SqlKeys(database)
+    act = Act(at=T, act="key.add", actor="operator", target="ann", last_at=T)
+    await keys.add_key(Key("ann", hashed("a"), ("read",), T, None, "store", T + 9, ("echo",)), act)
+    await SqlActs(database).put_acts([Act(at=T, act="key.refused", peer="192.0.2.1", times=7, last_at=T + 5)])
     return store
 
 
@@ -67,6 +75,7 @@ def test_a_database_that_the_store_wrote_is_clean(path: Path) -> None:
     assert report.checked["tasks"] == len(STATUSES) + 4
     assert report.checked["status events"] > 20
     assert report.checked["idempotency keys"] == 1
+    assert (report.checked["API keys"], report.checked["acts"]) == (1, 2)
     assert report.checked["counters"] > 5
     assert report.checked["integrity check"] == 1
 
@@ -112,6 +121,16 @@ FAULTS = {
     "a counter that is gone": ("DELETE FROM counters WHERE status = 'completed'", "says 0"),
     "a task without its counter": ("DELETE FROM tasks WHERE status = 'completed'", "counter"),
     "a task among the deleted ones": ("INSERT INTO deleted_tasks SELECT min(seq) FROM tasks", "among the deleted"),
+    "one secret twice": ("UPDATE api_keys SET old_hash = hash, old_until = 9", "one secret twice"),
+    "an old secret without an end": ("UPDATE api_keys SET old_hash = 'x'", "without an end"),
+    "a revoked key with an old secret": (
+        "UPDATE api_keys SET old_hash = 'x', old_until = 9, revoked_at = 9",
+        "is revoked",
+    ),
+    "a key that was over before it began": ("UPDATE api_keys SET expires_at = created_at", "before it was made"),
+    "kinds that cannot be read": ("UPDATE api_keys SET kinds = '[\"'", "cannot be read"),
+    "an act that counts": ("UPDATE audit_log SET times = 2 WHERE refusal = 0", "audit log"),
+    "a refusal among the acts": ("UPDATE audit_log SET refusal = 0 WHERE refusal = 1", "audit log"),
     "somebody else's key": ("UPDATE idempotency_keys SET owner = 'eve'", "another owner"),
 }
 ORPHANS = {

@@ -11,6 +11,7 @@ import pytest
 from quart.testing import connections
 from quart.testing.connections import WebsocketResponseError
 
+from quart_app.core.acts import Actor
 from quart_app.web.examples import chat
 from quart_app.web.examples.chat import BURST, MAX_BYTES, MAX_UNHEARD, Member, Room
 from tests.web.conftest import Serve
@@ -156,7 +157,7 @@ async def test_a_handshake_that_may_not_come_in_is_refused(
     serve: Serve, path: str, headers: dict[str, str], status: int
 ) -> None:
     async with serve(api_keys=f"ann:{KEY}") as site:
-        admin = await site.app.extensions["quart_app"].keys.add("reader", ["read"])
+        _, admin = await site.app.extensions["quart_app"].keys.add("reader", ["read"], Actor("operator"))
         if headers.get("X-API-Key", "").endswith("-reads"):
             headers = {"X-API-Key": admin}
         with pytest.raises(WebsocketResponseError) as refused:

@@ -157,6 +157,7 @@ async def test_the_metrics_tell_of_everybodys_tasks_those_who_see_them(serve: Se
             "quart_app_tasks_total", "quart_app_run_seconds_bucket", "quart_app_run_seconds_count",
             "quart_app_run_seconds_sum", "quart_app_queue_tasks", "quart_app_slots", "quart_app_slots_used",
             "quart_app_abandoned_handlers", "quart_app_refused_writes_total",
+            "quart_app_refused_keys_total",
         }  # fmt: skip
         assert {"quart_app_store_up", "quart_app_http_request_seconds_count", "process_open_fds"} < own
         assert b"anns-secret" not in (await site.get("/metrics", B)).body

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from quart_app.core.proxies import Trusted, parse
 from quart_app.web.proxies import TrustedProxies
 from tests.web.conftest import Serve
 from tests.web.site import Site, assert_problem
@@ -92,8 +93,59 @@ async def test_a_websocket_keeps_a_scheme_under_which_it_is_routed(
         seen.append(scope)
 
     given = {"type": kind, "scheme": scheme, "headers": [(b"x-forwarded-proto", proto)], "client": None}
-    await TrustedProxies(app, 1)(given, None, None)
+    await TrustedProxies(app, Trusted(1))(given, None, None)
     assert seen[0]["scheme"] == expected
     assert given["scheme"] == scheme
-    await TrustedProxies(app, 1)({"type": "lifespan"}, None, None)
+    await TrustedProxies(app, Trusted(1))({"type": "lifespan"}, None, None)
     assert seen[1] == {"type": "lifespan"}
+
+
+@pytest.mark.parametrize(
+    ("trusted", "peer", "forwarded", "client"),
+    [
+        ("10.0.0.0/8", "10.0.0.9", ["1.1.1.1"], "1.1.1.1"),
+        ("10.0.0.9", "10.0.0.9", ["6.6.6.6, 1.1.1.1"], "1.1.1.1"),
+        ("10.0.0.8", "10.0.0.9", ["1.1.1.1"], "10.0.0.9"),
+        ("10.0.0.0/8", "1.2.3.4", ["1.1.1.1"], "1.2.3.4"),
+        ("10.0.0.0/8", "10.0.0.9", ["6.6.6.6, 1.1.1.1, 10.0.0.1"], "1.1.1.1"),
+        ("10.0.0.0/8", "10.0.0.9", ["6.6.6.6, 1.1.1.1, 10.0.0.1:443"], "1.1.1.1"),
+        ("10.0.0.0/8", "10.0.0.9", ["10.0.0.1, 10.0.0.2"], "10.0.0.1"),
+        ("10.0.0.0/8", "10.0.0.9", [], "10.0.0.9"),
+        ("10.0.0.0/8,2001:db8::/32", "2001:db8::7", ["1.1.1.1", "[2001:db8::8]:1234"], "1.1.1.1"),
+        ("10.0.0.0/8", "::ffff:10.0.0.9", ["1.1.1.1"], "1.1.1.1"),
+        ("10.0.0.0/8", "10.0.0.9", ["1.1.1.1, <script>"], "<script>"),
+    ],
+)
+async def test_named_proxies_are_believed_and_nobody_else(
+    serve: Serve, trusted: str, peer: str, forwarded: list[str], client: str
+) -> None:
+    scope = {"client": (peer, 4000), "server": ("127.0.0.1", 8000)}
+    async with serve(trusted_proxies=trusted, allow_anonymous=1) as site:
+        headers = [("X-Forwarded-For", one) for one in forwarded]
+        answer = await site.request("GET", "/hello", headers=headers, scope=scope)
+        assert (await site.task(answer.json["request_uuid"]))["args"]["ip"] == client
+
+
+def count(trusted: str, peer: str, *forwarded: str) -> int:
+    return parse(trusted).count(peer, forwarded)
+
+
+def test_a_unix_socket_is_a_proxy_when_that_is_said() -> None:
+    assert [count("unix", peer, "1.1.1.1") for peer in ("", "/run/x.sock", "127.0.0.1")] == [1, 1, 0]
+    assert count("127.0.0.1", "") == 0
+    assert (count("unix,10.0.0.1", "", "1.1.1.1", "10.0.0.1"), count("3", "")) == (2, 3)
+    assert (bool(parse("0")), bool(parse("1")), bool(parse("unix"))) == (False, True, True)
+
+
+async def test_the_word_of_a_stranger_about_scheme_and_host_does_not_count() -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, *_: Any) -> None:
+        seen.append((scope["scheme"], dict(scope["headers"]).get(b"host")))
+
+    said = [(b"host", b"a"), (b"x-forwarded-for", b"1.1.1.1"), (b"x-forwarded-proto", b"https")]
+    said += [(b"x-forwarded-host", b"b")]
+    for peer in ("10.0.0.9", "9.9.9.9"):
+        scope = {"type": "http", "scheme": "http", "headers": said, "client": (peer, 1)}
+        await TrustedProxies(app, parse("10.0.0.0/8"))(scope, None, None)
+    assert seen == [("https", b"b"), ("http", b"a")]

@@ -55,7 +55,7 @@ class CatViews:
             wait = 0.0 if parse.prefers_async(request) else WAIT
         asked = TaskRequest(kind, {"n": AMOUNT("n", n)}, EnqueueOptions(owner=caller(request).name))
         (made,) = await self._door.service.accept([asked])
-        task = await self._door.service.wait(made.id, wait)
+        task = await self._door.keys.during(caller(request), self._door.service.wait(made.id, wait))
         match task.status:
             case "completed":
                 return await self._list(task)

@@ -9,7 +9,7 @@ from quart import Blueprint, Response
 
 from quart_app.service import EnqueueOptions, TaskRequest
 from quart_app.web import render
-from quart_app.web.auth import caller
+from quart_app.web.auth import caller, may_start
 from quart_app.web.door import Door, this_request
 from quart_app.web.guard import may_start_work
 from quart_app.web.health import worker_info
@@ -94,7 +94,7 @@ class VisitViews:
 
     async def _visit(self, document: dict[str, Any]) -> dict[str, Any]:
         request = this_request()
-        if may_start_work(request) and "write" in caller(request).scopes:
+        if may_start_work(request) and may_start(request, "request-audit"):
             args = {
                 "endpoint": request.path,
                 "ip": request.remote_addr,

@@ -7,9 +7,10 @@ from typing import Any, Final, NamedTuple
 
 from quart_app.core.users import User
 from quart_app.web import history, parse
+from quart_app.web.acts import PAGE as ACTS_PAGE
 from quart_app.web.examples import users
-from quart_app.web.keys import NewKey
-from quart_app.web.openapi import shapes
+from quart_app.web.keys import CANCEL, NewKey, Rotation
+from quart_app.web.openapi import shapes, shapes_of_access
 from quart_app.web.openapi.texts import EVENT_TEXTS, FILTER_TEXTS, TEXT, TEXTS
 from quart_app.web.schedules import PAGE, NewSchedule, ScheduleChanges
 from quart_app.web.streams import AFTER, EVENT_FILTERS
@@ -201,7 +202,30 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "keys.add": Operation(
         "Keys", "Add a key", {201: Answer("The key", shapes.AddedKey)}, (*WITH_BODY, 409, 422), body=NewKey
     ),
-    "keys.revoke": Operation("Keys", "Revoke a key", {204: Answer("It opens nothing any more")}, (404, 409)),
+    "keys.rotate": Operation(
+        "Keys",
+        "Make another secret for a key",
+        {200: Answer("The key", shapes.AddedKey)},
+        (*WITH_BODY, 404, 409, 422),
+        "The secret before opens the same for `grace` seconds more.",
+        body=Rotation,
+    ),
+    "keys.revoke": Operation(
+        "Keys",
+        "Revoke a key",
+        {204: Answer("It opens nothing any more"), 200: Answer("Nor do its tasks run", shapes_of_access.RevokedKey)},
+        (404, 409),
+        "What it has opened ends, and its schedules fire no more.",
+        query=CANCEL,
+        texts={"cancel": "Cancel its tasks, too"},
+    ),
+    "acts.find": Operation(
+        "Keys",
+        "What was done as administrator, and whose keys were refused; newest first",
+        {200: Answer("A page of acts", shapes_of_access.Acts, sometimes=("Link",))},
+        query=ACTS_PAGE,
+        texts={"act": "Only these", "limit": "Acts on a page", "cursor": FILTER_TEXTS["cursor"]},
+    ),
     "docs.kinds": Operation("Kinds", "List the kinds", {200: Answer("All kinds, by name", shapes.Kinds)}),
     "docs.kind": Operation("Kinds", "Read a kind", {200: Answer("The kind", shapes.Kind)}, (404,)),
     "health.health": Operation(

@@ -228,7 +228,11 @@ class Key(msgspec.Struct):
     scopes: list[Scope]
     created_at: Moment | None
     revoked_at: Moment | None
+    last_used_at: Annotated[Moment, Meta(description="To the minute")] | None
     source: Annotated[str, Meta(description="settings or store")]
+    kinds: Annotated[list[str], Meta(description="Those that it may start; null: all")] | None
+    expires_at: Moment | None
+    old_until: Annotated[Moment, Meta(description="How long the secret before the rotation is good")] | None
 
 
 class Keys(msgspec.Struct):
@@ -239,6 +243,9 @@ class AddedKey(msgspec.Struct):
     name: str
     scopes: list[Scope]
     key: Annotated[str, Meta(description="Shown here and never again")]
+    kinds: list[str] | None
+    expires_at: Moment | None
+    old_until: Moment | None
 
 
 class Schedule(msgspec.Struct):
