@@ -12,8 +12,8 @@ from benchmarks.bigdata import Rows, build
 from benchmarks.harness import Figure, Process, Scale, median, serve
 from benchmarks.kinds import noop
 from quart_app import runtime
+from quart_app.core.request import TaskRequest
 from quart_app.core.task import TaskFilter
-from quart_app.service import TaskRequest
 from quart_app.settings import Settings
 
 SMALL = 1_000

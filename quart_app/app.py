@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from types import ModuleType
 from typing import Any, Final
 
+import msgspec
 from quart import Quart
 
 from quart_app import forks
@@ -79,13 +80,14 @@ def _whole_app(settings: Settings, standalone: bool, exposed: Sequence[str]) -> 
     app = Site("quart_app")
     app.url_map.merge_slashes = False  # a redirect would repeat whatever Host the client named
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
-    app.take_files(settings.max_upload, "/uploads", "/tasks/detect-faces")
+    examples = settings.examples != 0
+    app.take_files(settings.max_upload, "/uploads", *(["/tasks/detect-faces"] if examples else ()))
     app.config["BODY_TIMEOUT"] = 15
     app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"] = settings.drain_seconds
     problems.register(app)
     tasks = _WholeApp(settings, standalone, exposed)
     tasks.init_app(app)
-    for views in EXAMPLES:
+    for views in EXAMPLES if examples else ():
         app.register_blueprint(views(tasks.door).blueprint())
     if settings.proxies:
         app.asgi_app = TrustedProxies(app.asgi_app, settings.proxies)  # type: ignore[method-assign]
@@ -132,6 +134,8 @@ class QuartTasks:
     def init_app(self, app: Quart) -> None:
         """Raises ConfigError."""
         settings = self._settings or settings_module.load()
+        if not self._whole and settings.examples is None:  # mail and crawls for whoever has a key of this app's: no
+            settings = msgspec.structs.replace(settings, examples=0)
         wire.install()
         self._app = app
         self.door = app.extensions[EXTENSION] = Door(settings, self._prefix)

@@ -54,7 +54,7 @@ from quart_app.store.sql_uploads import SqlUploads
 from quart_app.store.sql_users import SqlUsers
 from quart_app.store.sqlite import Database
 from quart_app.store.watch import StoreWatch
-from quart_app.tasks import BUILT_IN
+from quart_app.tasks import BUILT_IN, UPKEEP
 from quart_app.uploads import FOLDER, Uploads
 
 log = logging.getLogger("quart_app")
@@ -79,9 +79,13 @@ class Runtime:
         self.settings = settings
         secret.keep(settings.secret_values)
         self.files = Files(settings.data_path)
-        self.registry = Registry([*BUILT_IN, *kinds])
+        examples = settings.examples != 0
+        self.registry = Registry([*(BUILT_IN if examples else ()), *kinds])
         for name in settings.task_modules:
             self.registry.add_module(load_module(name))
+        for kind in () if examples else UPKEEP:
+            if self.registry.get(kind.name) is None:  # the app's own of this name is meant
+                self.registry.add(kind)
         self.clock: Clock = clock or SystemClock()
         self.trust = ClockTrust(self.clock)
         self.draining = asyncio.Event()
@@ -186,6 +190,7 @@ class Runtime:
         self.service = TaskService(self.store, self.registry, self.clock, settings)
         self.service.trust = self.trust
         self.service.check_start = self.keys.check_start
+        self.service.is_admin = lambda owner: self.keys.sees(owner) is None
         folder = settings.data_path.absolute() / FOLDER
         self.uploads = Uploads(SqlUploads(self._db), self.files, folder, self.clock, self.trust)
         schedule_store = SqlSchedules(self._db, listener=self)

@@ -11,6 +11,7 @@ import msgspec
 from quart_app.clock import Clock
 from quart_app.core import codec
 from quart_app.core.errors import (
+    ArgsTooLarge,
     ConfigError,
     InvalidArgs,
     KeyGone,
@@ -19,10 +20,11 @@ from quart_app.core.errors import (
     UnknownKind,
     UploadNotFound,
 )
+from quart_app.core.request import EnqueueOptions, TaskRequest
 from quart_app.core.schedule import MAX_ARGS, MAX_OWNED, TAG, Schedule, first_fire
 from quart_app.core.task import Enqueued
 from quart_app.runner.registry import TaskKind
-from quart_app.service import ArgsTooLarge, EnqueueOptions, TaskRequest, TaskService
+from quart_app.service import TaskService
 from quart_app.store.base import ScheduleStore
 
 log = logging.getLogger("quart_app.schedules")
@@ -132,7 +134,7 @@ class Schedules:
     async def _checked(self, kind: str, args: Any, owner: str, now: int) -> str:
         """The args as JSON text, when the kind takes them and the uploads that they name are the owner's."""
         self._service.check_start(owner, kind)
-        request = TaskRequest(kind, args)
+        request = TaskRequest(kind, args, EnqueueOptions(owner=owner))
         try:
             made = self._service.prepare(request, now)
             for upload in made.uploads:

@@ -13,9 +13,11 @@ from quart_app.clock import Clock, Trust, WallTrust
 from quart_app.core import codec, marks, returned
 from quart_app.core.budget import Budget
 from quart_app.core.errors import (
+    ArgsTooLarge,
     Draining,
     InvalidArgs,
     QueueFull,
+    ScopeNeeded,
     TaskFailed,
     TaskNotFound,
     UnknownKind,
@@ -23,6 +25,7 @@ from quart_app.core.errors import (
     WrongState,
 )
 from quart_app.core.fingerprint import fingerprint
+from quart_app.core.request import EnqueueOptions, TaskRequest
 from quart_app.core.task import (
     Count,
     Ended,
@@ -42,30 +45,6 @@ from quart_app.store.base import Store
 
 MAX_HISTORY: Final = 10_000  # events in one history answer
 FRESH: Final = 0.05  # seconds for which the count of waiting tasks is believed
-
-
-class EnqueueOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of one task; None means the kind's default. Times in seconds, `run_at` in ms UTC."""
-
-    delay: float | None = None
-    run_at: int | None = None
-    priority: int | None = None
-    queue: str | None = None
-    max_attempts: int | None = None
-    timeout: float | None = None
-    expires: float | None = None
-    tags: tuple[str, ...] = ()
-    idempotency_key: str | None = None
-    traceparent: str | None = None
-    owner: str = ""
-
-
-class TaskRequest(msgspec.Struct, frozen=True):
-    """One task to make; `args` is decoded JSON."""
-
-    kind: str
-    args: Any
-    options: EnqueueOptions = EnqueueOptions()
 
 
 class TaskHandle:
@@ -107,6 +86,7 @@ class TaskService:
         """Set by the runtime: delivers a recorded cancel to the run."""
         self.check_start: Callable[[str, str], None] = lambda owner, kind: None
         """Set by the runtime: raises KeyGone or KindRefused when a client of this owner may not start this kind."""
+        self.is_admin: Callable[[str], bool] = lambda owner: True
         self.on_end: Ended = nobody
         self.trust: Trust = WallTrust()
 
@@ -128,7 +108,7 @@ class TaskService:
     async def enqueue(self, requests: Sequence[TaskRequest]) -> list[Enqueued]:
         """Make all the tasks or none; they are on disk when this returns.
 
-        Raises UnknownKind, InvalidArgs, QueueFull, IdempotencyConflict, KeyedTaskGone, StoreUnavailable.
+        Raises UnknownKind, ScopeNeeded, InvalidArgs, QueueFull, IdempotencyConflict, KeyedTaskGone, StoreUnavailable.
         """
         now = self._clock.now()
         tasks = []
@@ -166,26 +146,30 @@ class TaskService:
         return TaskHandle(made.id, self)
 
     def prepare(self, request: TaskRequest, now: int) -> NewTask:
-        """The task that was asked for, checked and not yet stored. Raises UnknownKind, InvalidArgs."""
+        """The task that was asked for, checked and not yet stored. Raises UnknownKind, ScopeNeeded, InvalidArgs."""
         kind = self.registry.get(request.kind)
         if kind is None:
             raise UnknownKind(
                 f"no kind {request.kind!r} is registered (GET /kinds lists them; is QUART_APP_TASKS set?)"
             )
+        self._check(kind, request.options.owner)
         kind.parse(request.args)
-        uploads = (
-            marks.check(kind.marks, request.args, bool(self._settings.allow_private_targets)) if kind.marks else ()
-        )
+        private = bool(self._settings.allow_private_targets)
+        uploads = marks.check(kind.marks, request.args, private) if kind.marks else ()
         args = codec.compact(request.args) if request.args else "{}"
         if len(args) * 4 > self._settings.max_args and len(args.encode()) > self._settings.max_args:
             raise ArgsTooLarge(f"args are limited to {self._settings.max_args} bytes of JSON")
         return self._fill(kind, args, uploads, request, now)
 
+    def _check(self, kind: TaskKind[..., Any] | None, owner: str) -> None:
+        if kind is not None and kind.options.scope == "admin" and not self.is_admin(owner):
+            raise ScopeNeeded(kind.name, "admin")
+
     def unknown_upload(self, requests: Sequence[TaskRequest], tasks: Sequence[NewTask], upload: str) -> InvalidArgs:
         """What to say to those who named this upload, which their owner does not have."""
         index = next(index for index, task in enumerate(tasks) if upload in task.uploads)
-        kind = self.registry.get(requests[index].kind)
-        error = marks.unknown_upload(kind.marks if kind is not None else {}, requests[index].args, upload)
+        found = self.registry.get(requests[index].kind)
+        error = marks.unknown_upload(found.marks if found else {}, requests[index].args, upload)
         error.index = index
         return error
 
@@ -326,9 +310,10 @@ class TaskService:
         return answer == "cancelled"
 
     async def rerun(self, task_id: str, restart: bool = False, owner: str | None = None) -> None:
-        """A person's retry. Raises TaskNotFound, WrongState unless the task failed or was cancelled."""
+        """A person's retry. Raises TaskNotFound, ScopeNeeded, WrongState unless the task failed or was cancelled."""
         task = await self.get(task_id, owner)
         self.check_start(owner or "", task.kind)
+        self._check(self.registry.get(task.kind), owner or "")
         if not await self._store.rerun(task_id, restart, self._clock.now()):
             raise WrongState(
                 f"only a failed or cancelled task can be retried, this one is {await self._status(task)}", task.status
@@ -342,13 +327,6 @@ class TaskService:
 
     async def _status(self, task: Task) -> str:
         return (await self.get(task.id)).status
-
-
-class ArgsTooLarge(InvalidArgs):
-    """The args are over QUART_APP_MAX_ARGS (413)."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__([("", detail)])
 
 
 def _new_id(now: int) -> str:

@@ -56,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     max_upload: Count = 10_485_760
     max_streams: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2000
     schedules: Flag = 1
+    examples: Flag | None = None
+    """Built-in kinds and example routes; not given: 1, and 0 inside somebody's own app."""
     api_keys: str = ""
     allow_anonymous: Flag = 0
     allowed_origins: str = ""

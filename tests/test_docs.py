@@ -54,6 +54,8 @@ def test_the_defaults_shown_are_the_defaults() -> None:
             assert not re.fullmatch(r"[0-9.]+", shown[name]), name
         elif name == "QUART_APP_CPU_SLOTS":
             assert (shown[name], field.default) == ("number of cores", os.cpu_count())
+        elif name == "QUART_APP_EXAMPLES":
+            assert (shown[name], field.default) == ("1, and 0 inside your own app", None)
         else:
             default = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
             assert shown[name].strip("`") == default, name
@@ -72,6 +74,7 @@ def test_env_example_has_every_setting_and_can_be_used_as_it_is(tmp_path: Path) 
     assert sorted(re.findall(r"^(\w+)=", active.read_text(), flags=re.MULTILINE)) == sorted(SETTINGS)
     loaded, default = settings.load({}, str(active)), settings.Settings()
     examples = {
+        "examples",
         "tasks",
         "smtp_url",
         "key",

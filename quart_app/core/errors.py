@@ -62,10 +62,25 @@ class InvalidArgs(QuartAppError):
         """Which of several requests was meant."""
 
 
+class ArgsTooLarge(InvalidArgs):
+    """The args are over QUART_APP_MAX_ARGS (413)."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__([("", detail)])
+
+
 class UnknownKind(QuartAppError):
     """No such kind is registered (404)."""
 
     index: int | None = None
+
+
+class ScopeNeeded(QuartAppError):
+    """Tasks of this kind are for keys with another scope (403). `str()` names kind and scope."""
+
+    def __init__(self, kind: str, scope: str) -> None:
+        super().__init__(f"{kind} needs a key with the scope {scope}")
+        self.scope = scope
 
 
 class TaskNotFound(QuartAppError):

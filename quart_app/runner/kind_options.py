@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -32,6 +32,8 @@ class KindOptions(msgspec.Struct, frozen=True, kw_only=True):
     retention: float | None = None
     memory: int | None = None
     """Bytes that a child process may have."""
+    scope: Literal["write", "admin"] = "write"
+    """What the key of the owner needs to have."""
     recycle: int = RECYCLE
     """Attempts that a child process serves."""
 
@@ -75,6 +77,7 @@ def check_options(kind: str, options: KindOptions) -> None:
             options.retention is None or _seconds(options.retention, 0)
         ),
         f"memory is a size such as '512MB' or '2GB', at least {MIN_MEMORY >> 20}MB": options.memory == 0,
+        "scope is 'write' or 'admin'": options.scope not in ("write", "admin"),
         "recycle must be a whole number from 1 to 1000000": not _whole(options.recycle, 1, 1_000_000),
     }
     for problem, wrong in problems.items():

@@ -126,6 +126,7 @@ def task(
     priority: int = 0,
     retention: float | None = None,
     executor: Literal["process"] | None = None,
+    scope: Literal["write", "admin"] = "write",
     memory: str | int | None = None,
     recycle: int | None = None,
 ) -> Callable[[Callable[P, R]], TaskKind[P, R]]:
@@ -137,7 +138,8 @@ def task(
     which a task that has not started fails; `retention` seconds an ended task is kept; `queue` is "cpu" for child
     processes, whose tasks leave the other slots to others there, else "default". For executor="process" only:
     `memory` ("512MB") is what the child may have, over it the attempt ends with the error `out_of_memory`; `recycle`
-    attempts are served by one child (100). Raises ConfigError.
+    attempts are served by one child (100). `scope="admin"`: only tasks whose owner's key has that scope are made, over
+    HTTP, by schedules and from handlers; the app's own code, which acts for no key, may always. Raises ConfigError.
     """
     if not isinstance(kind, str):
         raise TypeError(f'@task names its kind: write @task("name") above the function, not @task (got {kind!r:.100})')
@@ -156,6 +158,7 @@ def task(
         priority=priority,
         retention=retention,
         memory=None if memory is None else size_of(memory),
+        scope=scope,
         recycle=RECYCLE if recycle is None else recycle,
     )
     check_options(kind, options)

@@ -14,14 +14,16 @@ from quart_app.core.errors import (
     KeyGone,
     KindRefused,
     QueueFull,
+    ScopeNeeded,
     TaskNotFound,
     UnknownKind,
     WrongState,
 )
+from quart_app.core.request import EnqueueOptions, TaskRequest
 from quart_app.core.schedule import MAX_COUNTED, TAG, Schedule, Turn, replanned, turn
 from quart_app.core.task import NewTask
 from quart_app.runner.threads import in_thread
-from quart_app.service import EnqueueOptions, TaskRequest, TaskService
+from quart_app.service import TaskService
 from quart_app.services.alarm import Alarm
 from quart_app.store.base import ScheduleStore
 
@@ -100,7 +102,7 @@ class Scheduler:
             if decided.fires:
                 self._service.check_start(schedule.owner, schedule.kind)
             fires = [(at, self._prepare(schedule, now)) for at in decided.fires]
-        except (UnknownKind, InvalidArgs, KeyGone, KindRefused) as error:
+        except (UnknownKind, ScopeNeeded, InvalidArgs, KeyGone, KindRefused) as error:
             await self._give_up(schedule, decided.next_at, error)
             return True
         if fires:

@@ -13,7 +13,10 @@ from quart_app.tasks.send_bulk_email import send_bulk_email
 from quart_app.tasks.send_email import send_email
 from quart_app.tasks.stats_update import stats_update
 
-BUILT_IN = (
-    *(add, cleanup, crawl, detect_faces, generate_report, request_audit, send_bulk_email, send_email, stats_update),
+UPKEEP = (cleanup, stats_update)
+"""They serve the service itself, for keys with the scope `admin`; an app's own kind may take the name of one."""
+EXAMPLES = (
+    *(add, crawl, detect_faces, generate_report, request_audit, send_bulk_email, send_email),
     *(one_by_one, all_at_once, in_turn),
 )
+BUILT_IN = (*EXAMPLES, *UPKEEP)

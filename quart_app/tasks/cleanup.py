@@ -8,7 +8,7 @@ from quart_app.runner import TaskContext, schedule, task
 
 
 @schedule("0 * * * *", timezone="UTC")
-@task("cleanup", timeout=1800)
+@task("cleanup", timeout=1800, scope="admin")
 async def cleanup(ctx: TaskContext) -> dict[str, Any]:
     """Delete what is no longer kept; says what went."""
     rows = await ctx.maintenance.prune()

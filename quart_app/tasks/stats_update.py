@@ -8,7 +8,7 @@ from quart_app.runner import TaskContext, schedule, task
 
 
 @schedule("*/5 * * * *", timezone="UTC")
-@task("stats-update", timeout=60, max_attempts=3)
+@task("stats-update", timeout=60, max_attempts=3, scope="admin")
 async def stats_update(ctx: TaskContext) -> dict[str, Any]:
     """Compute counts, runs and durations of each kind."""
     return await ctx.maintenance.update_statistics()

@@ -10,7 +10,7 @@ from quart import Request
 
 from quart_app.core import pointers
 from quart_app.core.errors import InvalidArgs, InvalidInput
-from quart_app.service import EnqueueOptions, TaskRequest
+from quart_app.core.request import EnqueueOptions, TaskRequest
 from quart_app.web import parse
 from quart_app.web.guard import fields
 

@@ -13,6 +13,7 @@ from quart import Blueprint, Quart, Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from quart_app.core.errors import (
+    ArgsTooLarge,
     Draining,
     IdempotencyConflict,
     InvalidArgs,
@@ -26,6 +27,7 @@ from quart_app.core.errors import (
     QueueFull,
     ScheduleConflict,
     ScheduleNotFound,
+    ScopeNeeded,
     StoreUnavailable,
     TaskNotFound,
     TooManyStreams,
@@ -33,7 +35,6 @@ from quart_app.core.errors import (
     UploadsFull,
     WrongState,
 )
-from quart_app.service import ArgsTooLarge
 
 log = logging.getLogger("quart_app.web")
 
@@ -42,6 +43,7 @@ _KNOWN: Final[tuple[tuple[type[QuartAppError], int, str, str | None], ...]] = (
     (ArgsTooLarge, 413, "args-too-large", "Args too large"),
     (InvalidInput, 400, "invalid-input", "Invalid input"),
     (InvalidArgs, 422, "invalid-args", "Invalid arguments"),
+    (ScopeNeeded, 403, "insufficient-scope", "Forbidden"),
     (UnknownKind, 404, "unknown-kind", "Unknown kind"),
     (TaskNotFound, 404, "task-not-found", "Task not found"),
     (WrongState, 409, "wrong-state", "Not possible in this status"),
@@ -122,6 +124,8 @@ async def _known(error: QuartAppError) -> Response:
             headers = {"Retry-After": RETRY_AFTER[slug]} if slug in RETRY_AFTER else {}
             if status == 401:
                 headers["WWW-Authenticate"] = "Bearer"
+            if isinstance(error, ScopeNeeded):  # RFC 6750, 3.1
+                headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{error.scope}"'
             return problem(
                 status,
                 slug,

@@ -11,8 +11,8 @@ from quart import Blueprint, Request, Response
 
 from quart_app.core.budget import Budget
 from quart_app.core.errors import InvalidArgs, InvalidInput, UnknownKind
+from quart_app.core.request import TaskRequest
 from quart_app.core.task import STATUSES, Enqueued, Task, TaskFilter
-from quart_app.service import TaskRequest
 from quart_app.web import options, parse, render
 from quart_app.web.acts import on_record
 from quart_app.web.auth import caller

@@ -44,6 +44,7 @@ KNOBS: dict[str, tuple[str, Any, list[str]]] = {
     "ALLOW_PRIVATE_TARGETS": ("1", 1, ["2", "-1", "yes", ""]),
     "MAX_STREAMS": ("3", 3, ["0", "-1", "many", "", "100001"]),
     "SCHEDULES": ("0", 0, ["2", "-1", "no", ""]),
+    "EXAMPLES": ("0", 0, ["2", "-1", "no", ""]),
     "ALLOW_ANONYMOUS": ("1", 1, ["2", "-1", "yes", "true", ""]),
     "API_KEYS": (
         f"ann:{'a' * 16},b.o-b_1:{'!:~' * 6}",

@@ -16,10 +16,11 @@ from quart_app.clock import Clock
 from quart_app.core import lifecycle
 from quart_app.core.errors import Draining
 from quart_app.core.lifecycle import Outcome
+from quart_app.core.request import TaskRequest
 from quart_app.core.retry import Backoff
 from quart_app.core.task import Claimed, Enqueued
 from quart_app.runner.runner import Runner
-from quart_app.service import TaskRequest, TaskService
+from quart_app.service import TaskService
 from quart_app.services.rescuer import Rescuer
 from quart_app.store import statements
 from quart_app.store.statements import Statement

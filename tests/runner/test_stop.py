@@ -11,8 +11,8 @@ import pytest
 
 from quart_app import TaskContext, task
 from quart_app.core.errors import Draining, StoreUnavailable
+from quart_app.core.request import TaskRequest
 from quart_app.runner.blocking import BlockingTaskContext
-from quart_app.service import TaskRequest
 from tests.runner.conftest import Start
 from tests.runner.engine import Gate, result, until
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quart_app.core import settled
-from quart_app.service import EnqueueOptions, TaskRequest
+from quart_app.core.request import EnqueueOptions, TaskRequest
 from quart_app.store.base import Store
 from quart_app.store.sqlite import Database
 from tests.clock import START, VirtualClock

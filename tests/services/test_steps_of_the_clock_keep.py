@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from quart_app.core import settled
+from quart_app.core.request import EnqueueOptions, TaskRequest
 from quart_app.maintenance import LEFT_BEHIND, Maintenance
-from quart_app.service import EnqueueOptions, TaskRequest
 from quart_app.store.base import Store
 from quart_app.store.sql_statistics import SqlStatistics
 from quart_app.store.sqlite import Database

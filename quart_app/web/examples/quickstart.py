@@ -9,8 +9,8 @@ from quart import Blueprint, Response
 
 from quart_app.core import codec
 from quart_app.core.errors import InvalidInput
+from quart_app.core.request import EnqueueOptions, TaskRequest
 from quart_app.core.task import Task
-from quart_app.service import EnqueueOptions, TaskRequest
 from quart_app.web import parse, render
 from quart_app.web.auth import caller, require
 from quart_app.web.door import Door, this_request

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from quart import Blueprint, Response
 
-from quart_app.service import EnqueueOptions, TaskRequest
+from quart_app.core.request import EnqueueOptions, TaskRequest
 from quart_app.web import render
 from quart_app.web.auth import caller, may_start
 from quart_app.web.door import Door, this_request
