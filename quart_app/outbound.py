@@ -7,8 +7,10 @@ server (DNS rebinding) finds nobody who asks. Host and the TLS name stay those o
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
-from collections.abc import Iterable
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
@@ -19,41 +21,106 @@ from quart_app.core import targets
 from quart_app.core.targets import TargetRefused
 from quart_app.runner.threads import in_thread
 
+log = logging.getLogger("quart_app.outbound")
+
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 10.0  # between two pieces of an answer
-MAX_CONNECTIONS: Final = 50
+POOL_SECONDS: Final = 4.0  # for a connection to come free; shorter than what any caller waits for an answer
+MAX_CONNECTIONS: Final = 50  # to one target
+MAX_TARGETS: Final = 200  # pools that are kept while nobody uses them
 
 
 def trusting_client() -> httpx.AsyncClient:
     """For URLs of the operator's."""
     limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)
-    return _client(httpx.AsyncHTTPTransport(trust_env=False, limits=limits))
+    return _client(_Pools(lambda: httpx.AsyncHTTPTransport(trust_env=False, limits=limits)))
 
 
 def client(allow_private: bool) -> httpx.AsyncClient:
     """For URLs that somebody else chose."""
-    return _client(_Transport(allow_private))
+    context = httpx.create_ssl_context(trust_env=False)
+    return _client(_Pools(lambda: _Transport(allow_private, context)))
 
 
 def _client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
     """No redirects, no proxies of the environment, no cookies (one jar would be shared by everybody's tasks)."""
     return httpx.AsyncClient(
         transport=transport,
-        timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
+        timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=POOL_SECONDS),
         follow_redirects=False,
         trust_env=False,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
     )
 
 
+class _Pools(httpx.AsyncBaseTransport):
+    """A pool of connections for each target: one that is slow holds up nobody who asks another."""
+
+    def __init__(self, make: Callable[[], httpx.AsyncHTTPTransport]) -> None:
+        self._make = make
+        self._pools: dict[tuple[str, str, int | None], _Pool] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        target = (url.scheme, url.host, url.port)
+        pool = self._pools.pop(target, None) or _Pool(self._make())
+        self._pools[target] = pool  # the one used last stands last
+        pool.users += 1
+        try:
+            await self._drop_unused()
+            response = await pool.transport.handle_async_request(request)
+        except BaseException:
+            pool.users -= 1
+            raise
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        response.stream = _Used(response.stream, pool)
+        return response
+
+    async def aclose(self) -> None:
+        for pool in self._pools.values():
+            await pool.transport.aclose()
+
+    async def _drop_unused(self) -> None:
+        surplus = len(self._pools) - MAX_TARGETS
+        unused = [target for target, pool in self._pools.items() if not pool.users] if surplus > 0 else []
+        for transport in [self._pools.pop(target).transport for target in unused[:surplus]]:
+            await transport.aclose()
+
+
+class _Pool:
+    def __init__(self, transport: httpx.AsyncHTTPTransport) -> None:
+        self.transport = transport
+        self.users = 0
+
+
+class _Used(httpx.AsyncByteStream):
+    """An answer that is being read: until its end the pool is in use."""
+
+    def __init__(self, stream: httpx.AsyncByteStream, pool: _Pool) -> None:
+        self._stream = stream
+        self._pool: _Pool | None = pool
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._stream:
+            yield piece
+
+    async def aclose(self) -> None:
+        pool, self._pool = self._pool, None
+        try:
+            await self._stream.aclose()
+        finally:
+            if pool is not None:
+                pool.users -= 1
+
+
 class _Transport(httpx.AsyncHTTPTransport):
     """Checks the URL of each request, and the address of each connection."""
 
-    def __init__(self, allow_private: bool) -> None:
-        super().__init__(trust_env=False)
+    def __init__(self, allow_private: bool, context: ssl.SSLContext) -> None:
+        super().__init__(trust_env=False, verify=context)
         self._allow_private = allow_private
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False),
+            ssl_context=context,
             max_connections=MAX_CONNECTIONS,
             max_keepalive_connections=MAX_CONNECTIONS,
             keepalive_expiry=5.0,
@@ -110,5 +177,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
         if not self._allow_private:
             for address in addresses:
                 if not targets.is_public(address):
-                    raise TargetRefused(f"{host} has the address {address}, which is not public")
+                    # Who asks may not be told what a name means inside this network.
+                    log.warning("refused to connect to %s: its address %s is not public", host, address)
+                    raise TargetRefused(f"{host} is no public address")
         return list(dict.fromkeys(addresses))[:3]

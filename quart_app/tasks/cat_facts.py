@@ -162,6 +162,10 @@ async def ask(ctx: TaskContext) -> str:
         async with asyncio.timeout(SECONDS), ctx.http.stream("GET", url, headers=HEADERS) as response:
             status = response.status_code
             return await read(response)
+    except httpx.PoolTimeout:
+        raise UpstreamTimeout(
+            "the upstream was not asked: as many calls to it as allowed wait for their answers"
+        ) from None
     except (TimeoutError, httpx.TimeoutException):
         raise UpstreamTimeout(f"the upstream did not answer within {SECONDS:g} s") from None
     except httpx.HTTPError as error:

@@ -52,7 +52,7 @@ async def crawl(ctx: TaskContext, url: PublicUrl, max_pages: Pages = 50, max_dep
     if start is None:
         raise NonRetryable("the url is too long")
     site = targets.site(start)
-    rules = Protego.parse(await ctx.step("robots.txt", read_robots, ctx, urljoin(start, "/robots.txt"), site))
+    rules = _rules(await ctx.step("robots.txt", read_robots, ctx, urljoin(start, "/robots.txt"), site), site)
     delay = rules.crawl_delay(AGENT)
     pause = min(PAUSE if delay is None else delay, MAX_PAUSE)
 
@@ -86,6 +86,13 @@ async def crawl(ctx: TaskContext, url: PublicUrl, max_pages: Pages = 50, max_dep
         await ctx.progress(asked, min(asked + len(waiting), max_pages), page_url[:200])
     report["skipped"]["pages"] += len(waiting)
     return report
+
+
+def _rules(text: str, site: str) -> Protego:
+    try:
+        return Protego.parse(text)
+    except Exception as error:
+        raise NonRetryable(f"the robots.txt of {site} cannot be read: {_reason(error)}") from None
 
 
 SKIPPED: Final = ("robots", "depth", "pages", "redirects")
@@ -145,7 +152,10 @@ async def read_page(ctx: TaskContext, url: str, rules: Protego, pause: float) ->
         return {"url": url, "error": "too many redirects"}
     links = Links(answer.url)
     if answer.status == 200:
-        await asyncio.to_thread(links.read, answer.body.decode(answer.charset, "replace"))
+        try:
+            await asyncio.to_thread(links.read, answer.body.decode(answer.charset, "replace"))
+        except Exception as error:  # html.parser asserts, codecs overflow: of whatever kind, it is about this page
+            return {"url": answer.url, "error": f"cannot be read: {_reason(error)}"[:MAX_REASON]}
     return {
         "url": answer.url,
         "status": answer.status,
@@ -211,4 +221,6 @@ _NO_CHARSETS: Final = frozenset(
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, httpx.PoolTimeout):
+        return "PoolTimeout: not asked, too many calls to this site are on their way"
     return f"{type(error).__name__}: {error}"[:MAX_REASON].rstrip(": ")

@@ -190,3 +190,14 @@ def test_a_page_made_to_be_hard_to_read_is_read_quickly(text: str) -> None:
 )
 def test_a_link_becomes_a_plain_address_or_nothing(link: str, absolute: str | None) -> None:
     assert Links("http://a.example/dir/page").absolute(link) == absolute
+
+
+@pytest.mark.parametrize("text", ["<![<!", "<!DOCTYPE <![", "<![if", "<!-x", "&#xffffffffff;", "<a href='http://[x'>"])
+async def test_what_the_parser_raises_about_a_page_is_about_that_page(crawler: Site, text: str) -> None:
+    with WebSite({"/": links("/bad", "/good"), "/bad": f"<p>{text}", "/good": links(title="good")}).served() as web:
+        task = await crawler.run("crawl", {"url": web.url})
+    assert (task["status"], task["attempt"]) == ("completed", 1)
+    assert "good" in [page["title"] for page in task["result"]["pages"]]
+    if text == "<![<!":
+        (broken,) = task["result"]["broken"]
+        assert broken["url"].endswith("/bad") and broken["error"].startswith("cannot be read")

@@ -98,6 +98,8 @@ async def _fetch(http: httpx.AsyncClient, url: str, ends: float) -> bytes | _Fai
             return await _read(response)
     except _Failed as error:
         return error
+    except httpx.PoolTimeout:
+        return _TimedOut("not asked: as many calls as allowed wait for their answers")
     except (TimeoutError, httpx.TimeoutException):
         return _TimedOut(f"no answer within {TIMEOUT:g} s")
     except (httpx.HTTPError, httpx.InvalidURL):

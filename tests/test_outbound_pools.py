@@ -1,0 +1,68 @@
+"""Calls to one target do not hold up calls to another, and what was not asked is not said to be silent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from quart_app import outbound
+from tests.tasks.sites import WebSite
+
+
+@pytest.fixture
+async def tarpit() -> AsyncIterator[str]:
+    """Takes connections and says nothing."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def take(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    server.close()
+    for writer in writers:
+        writer.close()
+
+
+@pytest.mark.parametrize("make", [outbound.trusting_client, lambda: outbound.client(True)])
+async def test_a_target_that_is_silent_holds_up_no_other(
+    tarpit: str, make: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbound, "POOL_SECONDS", 0.2)
+    client: httpx.AsyncClient = make()
+    waiting = [asyncio.create_task(client.get(tarpit)) for _ in range(150)]
+    with WebSite({"/": "here"}).served() as web:
+        assert (await client.get(web.url)).text == "here"
+    with pytest.raises(httpx.PoolTimeout):
+        await client.get(tarpit)
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await client.aclose()
+
+
+async def test_pools_that_nobody_uses_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbound, "MAX_TARGETS", 2)
+    client = outbound.trusting_client()
+    pools = client._transport._pools  # type: ignore[attr-defined]
+    sites = [WebSite({"/": "here"}) for _ in range(4)]
+    for site in sites:
+        with site.served():
+            assert (await client.get(site.url)).text == "here"
+    assert len(pools) == 2
+    assert [pool.users for pool in pools.values()] == [0, 0]
+    await client.aclose()
+
+
+async def test_where_a_name_leads_is_told_to_the_log_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(outbound.socket, "getaddrinfo", lambda *_args, **_rest: [(2, 1, 6, "", ("10.9.8.7", 80))])
+    async with outbound.client(False) as client:
+        with pytest.raises(outbound.TargetRefused) as caught:
+            await client.get("http://db.corp.example/")
+    assert str(caught.value) == "db.corp.example is no public address"
+    assert "10.9.8.7" in caplog.text
