@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import importlib.util
 import sys
 from collections.abc import Generator
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import h11
 import hypercorn.asyncio.run
@@ -21,7 +22,7 @@ import wsproto.connection
 import wsproto.events
 import wsproto.handshake
 from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.events import Closed, Event, RawData
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.events import Body, Data, Request
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import H11WSConnection
@@ -29,6 +30,8 @@ from hypercorn.typing import ASGIReceiveEvent, ASGISendEvent
 from quart import Websocket
 from wsproto.connection import ConnectionState
 
+from quart_app.web.accepting import listeners
+from quart_app.web.connections import Connections, Place
 from quart_app.web.stall import Stall
 
 HIGH_WATER: Final = 65_536  # bytes that a transport takes before its writers wait: asyncio's default, and uvicorn's
@@ -36,18 +39,30 @@ FRAMES: Final = 100  # a second and WebSocket, of those that no handler hears of
 SMALL: Final = 512  # bytes: pieces of a message are as large as the client can send them, or are counted
 FLOOD: Final = 1008  # RFC 6455, 7.4.1
 _DEAF: Final = "quart_app.deaf"
+_worker_serve: Final = hypercorn.asyncio.run.worker_serve
 
 
-def install() -> None:
+def install(connections: Connections) -> None:
+    _Server.places = connections
     for module in (hypercorn.protocol.ws_stream, wsproto.handshake):
         _replace(module, server_extensions_handshake=_accept_none, Connection=_Connection)
     _replace(hypercorn.protocol.h11, WSStream=_Stream)
     _replace(hypercorn.protocol, H11Protocol=_Protocol)
-    _replace(hypercorn.asyncio.run, TCPServer=_Server)
+    _replace(hypercorn.asyncio.run, TCPServer=_Server, worker_serve=_serve)
     if "uvicorn" in sys.modules:
         flow = importlib.import_module("uvicorn.protocols.http.flow_control").FlowControl
         if not hasattr(flow, "drains"):
             _replace(flow, drains=flow.drain, drain=_drain)
+        if importlib.util.find_spec("httptools"):
+            importlib.import_module("quart_app.web.uvicorn_wire").install(connections)
+
+
+async def _serve(app: Any, config: Any, *, sockets: Any = None, shutdown_trigger: Any = None) -> None:
+    """Under the `hypercorn` command, which has made its sockets before it imports the app."""
+    if sockets is not None:
+        given = (listeners(sockets.secure_sockets), listeners(sockets.insecure_sockets), sockets.quic_sockets)
+        sockets = type(sockets)(*given)
+    await _worker_serve(app, config, sockets=sockets, shutdown_trigger=shutdown_trigger)
 
 
 def _replace(where: object, **names: object) -> None:
@@ -104,13 +119,27 @@ class _AnotherVersion(Exception):
 
 
 class _Server(TCPServer):
-    """A connection that is ended when its client does not take what it asked for."""
+    """A connection that has a place among those that there may be, and is ended when its client does not take what it
+    asked for."""
 
+    places: ClassVar[Connections]
+    _place: Place | None = None
     _stall: Stall | None = None
+
+    async def run(self) -> None:
+        self._place = self.places.enter(self.writer.transport)
+        if self._place is None:
+            return
+        try:
+            await super().run()
+        finally:
+            self.places.leave(self._place)
 
     async def protocol_send(self, event: Event) -> None:
         if isinstance(event, RawData):
             self._watch(len(event.data), HIGH_WATER)
+        elif isinstance(event, Updated) and self._place is not None:
+            (self.places.idle if event.idle else self.places.busy)(self._place)
         await super().protocol_send(event)
 
     async def _close(self) -> None:

@@ -43,6 +43,10 @@ KNOBS: dict[str, tuple[str, Any, list[str]]] = {
     "MAX_UPLOAD": ("1000", 1000, ["0", "-1", "1MB", ""]),
     "ALLOW_PRIVATE_TARGETS": ("1", 1, ["2", "-1", "yes", ""]),
     "MAX_STREAMS": ("3", 3, ["0", "-1", "many", "", "100001"]),
+    "MAX_CONNECTIONS": ("3", 3, ["0", "-1", "many", "", "1000001"]),
+    "MAX_CONNECTIONS_PER_PEER": ("0", 0, ["-1", "many", "", "1000001"]),
+    "MAX_REQUESTS_PER_CALLER": ("0", 0, ["-1", "many", "", "1000001"]),
+    "MAX_BODY_MEMORY": ("1000", 1000, ["0", "-1", "64MB", ""]),
     "SCHEDULES": ("0", 0, ["2", "-1", "no", ""]),
     "ALLOW_ANONYMOUS": ("1", 1, ["2", "-1", "yes", "true", ""]),
     "API_KEYS": (
