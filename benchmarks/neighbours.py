@@ -85,11 +85,12 @@ async def listen(port: int, seconds: float) -> Heard:
     look = Connection.request("GET", f"/tasks/{json.loads(made)['task_id']}")
     ends = time.perf_counter() + seconds
     post = Connection.request("POST", "/tasks/same", BODY)
-    await asyncio.gather(*(_ask(port, post, ends, heard.posts, 0.0) for _ in range(CLIENTS)))
-    if not heard.posts:
+    await asyncio.gather(
+        *(_ask(port, post, ends, heard.posts, 0.0) for _ in range(CLIENTS)), _ask(port, look, ends, heard.gets, 0.002)
+    )
+    if not heard.posts or not heard.gets:
         raise RuntimeError("nobody was answered")
     heard.rate = len(heard.posts) / seconds
-    await _ask(port, look, time.perf_counter() + seconds / 2, heard.gets, 0.002)
     return heard
 
 

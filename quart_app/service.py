@@ -10,7 +10,7 @@ import msgspec
 import uuid_utils
 
 from quart_app.clock import Clock, Trust, WallTrust
-from quart_app.core import codec, marks
+from quart_app.core import codec, marks, returned
 from quart_app.core.budget import Budget
 from quart_app.core.errors import (
     Draining,
@@ -80,13 +80,17 @@ class TaskHandle:
         return await self._service.get(self.id)
 
     async def result(self, timeout: float | None = None) -> Any:
-        """Wait for the end and return the result. Raises TaskFailed, or TimeoutError after `timeout` seconds."""
+        """Wait for the end and return the result, of the type that the kind's function is annotated to return. Raises
+        TaskFailed, or TimeoutError after `timeout` seconds."""
         task = await self._service.wait(self.id, timeout)
         if not task.ended:
             raise TimeoutError(f"task {self.id} has not ended after {timeout} s")
         if task.status != "completed":
             raise TaskFailed(f"task {self.id} {task.status}: {task.error_type}: {task.error_message}")
-        return codec.loads(task.result) if task.result is not None else None
+        if task.result is None:
+            return None
+        kind = self._service.registry.get(task.kind)
+        return codec.loads(task.result) if kind is None else returned.read(task.result, kind.function)
 
 
 class TaskService:
@@ -281,13 +285,15 @@ class TaskService:
 
     async def history(
         self, task_id: str, owner: str | None = None, budget: Budget | None = None
-    ) -> tuple[list[Event], list[StepRecord], list[ErrorRecord]]:
-        """Events, steps and errors of a task, oldest first. Raises TaskNotFound."""
+    ) -> tuple[list[ErrorRecord], list[StepRecord]]:
+        """Errors and steps of a task, oldest first. Raises TaskNotFound."""
         await self.get(task_id, owner)
-        # What does not fit the budget is left out, the events first: the feed has them too.
         errors = await self._store.errors(task_id, MAX_HISTORY, budget)
-        steps = await self._store.steps(task_id, budget)
-        return await self._store.events(task_id, 0, MAX_HISTORY, budget), steps, errors
+        return errors, await self._store.steps(task_id, budget)
+
+    async def events(self, task_id: str, after: int, limit: int, budget: Budget | None = None) -> list[Event]:
+        """Events of a task that the caller may see, oldest first. What does not fit the budget is left out."""
+        return await self._store.events(task_id, after, limit, budget)
 
     @property
     def store_version(self) -> str:

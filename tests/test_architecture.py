@@ -106,7 +106,8 @@ FOR_ANNOTATIONS: dict[str, set[str]] = {
 # A library of the world -> the only places that may know it.
 DRIVERS: dict[str, set[str]] = {
     "quart": {"app", "web"},
-    "hypercorn": {"server", "control", "web.wire"},
+    "hypercorn": {"server", "control", "web.wire", "web.http2"},
+    "h2": {"web.http2"},
     "wsproto": {"web.wire"},
     "uvicorn": {"uvicorn_server", "web.uvicorn_wire"},
     "httptools": {"uvicorn_server", "web.uvicorn_wire"},

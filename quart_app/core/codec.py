@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import decimal
 import enum
 import json
 import math
@@ -18,15 +19,16 @@ from quart_app.core.errors import InvalidInput
 
 MAX_DEPTH: Final = 64
 MAX_NODES: Final = 10_000
-MAX_DIGITS: Final = 1000
+MAX_DIGITS: Final = 1000  # of an integer that a client sends
+MAX_OUT_DIGITS: Final = 4300  # of one that a handler returns: what Python and msgspec read back
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _ESCAPED_NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
-_LONG_NUMBER: Final = re.compile(f"[0-9]{{{MAX_DIGITS + 1}}}")
+_LONG_NUMBER: Final = re.compile(f"[0-9]{{{MAX_OUT_DIGITS + 1}}}")
 
 
 class NotJson(Exception):
-    """A handler's value has no JSON form (a set, bytes, NaN, a cycle, an integer of over 1000 digits)."""
+    """A handler's value has no JSON form (a set, bytes, NaN, a cycle, an integer of over 4300 digits)."""
 
 
 def decode(data: bytes, max_nodes: int = MAX_NODES) -> Any:
@@ -48,9 +50,15 @@ def decode(data: bytes, max_nodes: int = MAX_NODES) -> Any:
 
 
 def encode(value: Any) -> str:
-    """JSON text of what a handler returned. NUL and lone surrogates become U+FFFD. Raises NotJson."""
+    """JSON text of what a handler returned, which `readback` makes the same value of again. NUL and lone surrogates
+    become U+FFFD. Raises NotJson."""
     try:
-        text = _ENCODER.encode(value)
+        try:
+            text = _ENCODER.encode(value)
+        except TypeError as error:
+            if not str(error).startswith("keys must be"):
+                raise
+            text = _ENCODER.encode(_with_text_keys(value))
     except (TypeError, ValueError, RecursionError) as error:
         raise NotJson(_reason(error)) from None
     if "\\u0000" in text:
@@ -94,7 +102,19 @@ def number(value: float | None) -> float | None:
 
 def loads(text: str) -> Any:
     """Read back what `encode` or a checked client wrote."""
-    return msgspec.json.decode(text)
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.ValidationError:  # it counts the sign of an integer as one of 4300 digits
+        return json.loads(text)
+
+
+def readback(text: str, wanted: Any) -> Any:
+    """The value of type `wanted` that `encode` wrote, and plain JSON where that type is not what was written."""
+    value = loads(text)
+    try:
+        return msgspec.convert(value, wanted)
+    except (TypeError, ValueError, RecursionError):  # no type that msgspec knows, or another value than it says
+        return value
 
 
 def compact(value: Any) -> str:
@@ -134,14 +154,53 @@ _DECODER: Final = json.JSONDecoder(
 
 
 def _convert(value: Any) -> Any:
-    """What a Python developer expects to have a JSON form, beyond what `json` knows."""
-    if isinstance(value, _KNOWN) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
+    """What a Python developer expects to have a JSON form, beyond what `json` knows: what an annotation of that type
+    reads back."""
+    if isinstance(value, _KNOWN) or _is_record(value):
         # Bytes and sets stay what they are, and are refused as they are outside of a struct.
-        return msgspec.to_builtins(_without_sets(value), builtin_types=(bytes, bytearray))
-    raise TypeError(f"{type(value).__name__} is not JSON")
+        return msgspec.to_builtins(_checked(value), builtin_types=_BYTES)
+    raise TypeError(_refusal(value))
 
 
-_KNOWN: Final = (msgspec.Struct, datetime.datetime, datetime.date, datetime.time, uuid.UUID, enum.Enum)
+def _is_record(value: Any) -> bool:
+    """Of a dataclass, or of a class of attrs."""
+    return not isinstance(value, type) and (dataclasses.is_dataclass(value) or hasattr(value, "__attrs_attrs__"))
+
+
+def _refusal(value: Any) -> str:
+    name = type(value).__name__
+    hint = ""
+    if isinstance(value, (set, frozenset)):
+        hint = "; return sorted(…) or list(…) of it"
+    elif isinstance(value, _BYTES):
+        hint = "; return .decode() or base64 of them, or write a file and return its name"
+    return f"{name} is not JSON{hint}"
+
+
+def _with_text_keys(value: Any) -> Any:
+    """The same with keys such as dates, UUIDs, Decimals and members of an Enum as the text they are elsewhere."""
+    if isinstance(value, dict):
+        return {_key(key): _with_text_keys(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_text_keys(one) for one in value]
+    return value
+
+
+def _key(key: Any) -> Any:
+    return _convert(key) if isinstance(key, _KEYS) and not isinstance(key, (str, int)) else key
+
+
+_BYTES: Final = (bytes, bytearray, memoryview)
+_KEYS: Final = (
+    datetime.datetime,
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    decimal.Decimal,
+    uuid.UUID,
+    enum.Enum,
+)
+_KNOWN: Final = (msgspec.Struct, *_KEYS)
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_convert)
 
 
@@ -171,6 +230,8 @@ def _check(root: Any, max_nodes: int) -> None:
 def _reason(error: BaseException) -> str:
     if isinstance(error, RecursionError):
         return "the value is nested too deeply"
+    if "integer string conversion" in str(error):
+        return f"an integer of over {MAX_OUT_DIGITS} digits"
     return str(error)[:300]
 
 
@@ -178,27 +239,31 @@ def _check_digits(text: str) -> None:
     """A long run of digits stands in the text: in a string it is fine, as a number it is not."""
 
     def refuse(digits: str) -> int:
-        if len(digits.lstrip("-")) > MAX_DIGITS:
-            raise NotJson(f"an integer of over {MAX_DIGITS} digits")
+        if len(digits.lstrip("-")) > MAX_OUT_DIGITS:
+            raise NotJson(f"an integer of over {MAX_OUT_DIGITS} digits")
         return 0
 
     json.loads(text, parse_int=refuse)
 
 
-def _without_sets(value: Any) -> Any:
-    """`to_builtins` would make lists of the sets in a struct's fields; raises TypeError for them."""
+def _checked(value: Any) -> Any:
+    """`to_builtins` would make lists of the sets in a struct's fields, texts of what is not finite, null of a NaN.
+    Raises TypeError, ValueError for them."""
     if isinstance(value, (set, frozenset)):
-        raise TypeError("set is not JSON")
-    if isinstance(value, msgspec.Struct):
+        raise TypeError(_refusal(value))
+    if isinstance(value, (float, decimal.Decimal)):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} is not JSON: it is not finite")
+    elif isinstance(value, msgspec.Struct):
         for name in value.__struct_fields__:
-            _without_sets(getattr(value, name))
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for field in dataclasses.fields(value):
-            _without_sets(getattr(value, field.name))
+            _checked(getattr(value, name))
+    elif _is_record(value):
+        for field in getattr(value, "__attrs_attrs__", None) or dataclasses.fields(value):
+            _checked(getattr(value, field.name))
     elif isinstance(value, dict):
         for one in value.values():
-            _without_sets(one)
+            _checked(one)
     elif isinstance(value, (list, tuple)):
         for one in value:
-            _without_sets(one)
+            _checked(one)
     return value

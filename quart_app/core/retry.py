@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from quart_app.core.errors import NonRetryable, Retry
+from quart_app.core.groups import leaves
 
 MAX_DELAY: Final = 365 * 86400.0  # seconds; the longest pause that a handler can ask for
 
@@ -35,7 +36,16 @@ Errors = tuple[type[BaseException], ...]
 
 
 def is_retryable(error: BaseException, retry_on: Errors | None, no_retry_on: Errors) -> bool:
-    """The rule of a kind: `NonRetryable` never, `Retry` always, then `no_retry_on`, then `retry_on` (None: all)."""
+    """The rule of a kind: `NonRetryable` never, `Retry` always, then `no_retry_on`, then `retry_on` (None: all).
+
+    A group is worth another attempt when each error in it is. A `Retry` in it speaks for itself alone. A kind that
+    names the group's own type in `retry_on` or `no_retry_on` means all groups of it.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        if isinstance(error, no_retry_on):
+            return False
+        wanted = None if retry_on is not None and isinstance(error, retry_on) else retry_on
+        return all(is_retryable(one, wanted, no_retry_on) for one in leaves(error))
     if isinstance(error, NonRetryable):
         return False
     if isinstance(error, Retry):
@@ -47,7 +57,11 @@ def is_retryable(error: BaseException, retry_on: Errors | None, no_retry_on: Err
 
 def after_ms(error: BaseException) -> int | None:
     """The pause that a handler asks for with `Retry(after=…)`, between none and MAX_DELAY; None: that of the kind, for
-    what is no number too. Never raises."""
+    what is no number too. Of several in a group the longest. Never raises."""
+    return max((after for one in leaves(error) if (after := _after_ms(one)) is not None), default=None)
+
+
+def _after_ms(error: BaseException) -> int | None:
     if not isinstance(error, Retry) or error.after is None:
         return None
     try:

@@ -35,6 +35,16 @@ FIRES_KEPT: Final = 86_400_000  # how long a fire is on record: more than any st
 
 _CRON: Final = re.compile(r"[0-9A-Za-z*/,#-]{1,255}( [0-9A-Za-z*/,#-]{1,255}){4}")
 _MAX_CRON: Final = 256
+# What crontab(5) has names for; `@reboot` is no time.
+_NAMED: Final = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
 _ZONE: Final = re.compile(r"(?!posix/|right/|localtime\Z|posixrules\Z|Factory\Z)[A-Za-z][A-Za-z0-9_+/-]{0,63}")
 
 
@@ -89,8 +99,11 @@ def first_fire(plan: Plan, now: int) -> int:
         raise InvalidArgs([("", "give cron or every, and not both")])
     if not _is_zone(plan.timezone):
         raise InvalidInput("timezone must be a name of the IANA database, as in Europe/Paris", "/timezone")
-    if plan.cron is not None and (len(plan.cron) > _MAX_CRON or not _CRON.fullmatch(plan.cron)):
-        detail = f"cron must be five fields of at most {_MAX_CRON} characters: minute hour day month weekday"
+    if plan.cron is not None and not _is_cron(plan.cron):
+        detail = (
+            f"cron must be five fields of at most {_MAX_CRON} characters (minute hour day month weekday), "
+            f"or one of {' '.join(_NAMED)}"
+        )
         raise InvalidInput(detail, "/cron")
     try:
         found = next_fire(plan, now)
@@ -165,12 +178,16 @@ def _fires(plan: Plan, after: int) -> Iterator[int]:
             yield after
     assert plan.cron is not None
     zone = datetime.UTC if plan.timezone == "UTC" else zoneinfo.ZoneInfo(plan.timezone)
-    for moment in CronSim(plan.cron, datetime.datetime.fromtimestamp(after // 1000, zone)):
+    for moment in CronSim(_NAMED.get(plan.cron, plan.cron), datetime.datetime.fromtimestamp(after // 1000, zone)):
         at = int(moment.timestamp()) * 1000
         # From the second pass of an hour that the clock repeats, cronsim begins again with the first.
         if at > after:
             after = at
             yield at
+
+
+def _is_cron(text: str) -> bool:
+    return text in _NAMED or (len(text) <= _MAX_CRON and _CRON.fullmatch(text) is not None)
 
 
 def _is_zone(name: str) -> bool:

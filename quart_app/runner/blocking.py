@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any
 
-from quart_app.core import codec
+from quart_app.core import returned
 from quart_app.core.errors import ClaimLost
 from quart_app.runner.context import TaskContext
 from quart_app.runner.limits import BlockingLimit
@@ -45,9 +45,9 @@ class BlockingTaskContext:
         context = self._context
         context._use(name)
         if name in context._steps:
-            return codec.loads(self._wait(context._steps.output(name)))
+            return returned.read(self._wait(context._steps.output(name)), fn)
         value = self._wait(fn(*args, **kwargs)) if inspect.iscoroutinefunction(fn) else fn(*args, **kwargs)
-        return self._wait(context._record(name, value))
+        return returned.read(self._wait(context._record(name, value)), fn)
 
     def progress(self, done: float | None = None, total: float | None = None, message: str | None = None) -> None:
         self._wait(self._context.progress(done, total, message))

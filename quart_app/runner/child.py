@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 import msgspec
 
 from quart_app import forks
-from quart_app.core import codec
+from quart_app.core import codec, groups
 from quart_app.core.errors import NonRetryable, Retry, UploadNotFound
 from quart_app.core.retry import after_ms, is_retryable
 from quart_app.core.task import Claimed
@@ -206,16 +206,15 @@ _NOTHING: Final = {"traceback": None, "retryable": False, "after_ms": None}
 
 
 def _describe(error: BaseException, retryable: bool) -> dict[str, Any]:
+    # Where a handler says itself that it cannot go on, the place tells nothing.
+    expected = all(isinstance(one, (Retry, NonRetryable)) for one in groups.leaves(error))
     try:
-        message = str(error)
-        # Where a handler says itself that it cannot go on, the place tells nothing.
-        expected = isinstance(error, (Retry, NonRetryable))
         trace = "" if expected else "".join(traceback.format_exception(error, limit=-20))
     except BaseException:
-        message, trace = f"<the text of this {type(error).__name__} cannot be had>", ""
+        trace = ""
     return {
         "type": codec.clean(type(error).__name__, 200),
-        "message": codec.clean(message, 4096).encode()[:4096].decode(errors="ignore"),
+        "message": codec.clean(groups.text_of(error), 4096).encode()[:4096].decode(errors="ignore"),
         "traceback": codec.clean(trace[-16_384:], 16_384) or None,
         "retryable": retryable,
         "after_ms": after_ms(error),

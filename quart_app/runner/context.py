@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from quart_app.clock import Clock
-from quart_app.core import codec
+from quart_app.core import codec, returned
 from quart_app.core.errors import ClaimLost, StoreClosed
 from quart_app.core.task import Claimed
 from quart_app.runner.insist import insist
@@ -147,14 +147,15 @@ class TaskContext:
         return task_logger(self._task.kind, self._task.id)
 
     async def step(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Run `fn` once and record its JSON output; after a crash, a stop or a retry return what was recorded.
+        """Run `fn` once and record its JSON output; after a crash, a stop or a retry return what was recorded: of the
+        type that `fn` is annotated to return, else plain JSON, and the first time just the same.
 
         `fn` may be async, or sync (then it runs in a thread). An error of `fn` is raised and not recorded. A crash in
         the middle of `fn` runs it again. Raises ValueError when the name is used twice in one attempt.
         """
         self._use(name)
         if name in self._steps:
-            return codec.loads(await self._steps.output(name))
+            return returned.read(await self._steps.output(name), fn)
         if inspect.iscoroutinefunction(fn):
             value = await fn(*args, **kwargs)
         else:
@@ -162,7 +163,8 @@ class TaskContext:
             value = await in_thread(lambda: fn(*args, **kwargs), f"step-{name}", threads)
             if inspect.isawaitable(value):
                 value = await value
-        return await self._record(name, value)
+        # What a replay would return, so that the first run and the replay cannot differ (a tuple becomes a list).
+        return returned.read(await self._record(name, value), fn)
 
     def _use(self, name: str) -> None:
         if not isinstance(name, str) or not 0 < len(name) <= MAX_STEP_NAME or codec.clean(name, MAX_STEP_NAME) != name:
@@ -171,7 +173,7 @@ class TaskContext:
             raise ValueError(f"the step name {name!r} is used twice in one attempt; give each step its own")
         self._used.add(name)
 
-    async def _record(self, name: str, value: Any) -> Any:
+    async def _record(self, name: str, value: Any) -> str:
         output = encode_bounded(value, self._doors.settings.max_result)
         self._steps.add(name, output)
         async with self._writes:
@@ -193,8 +195,7 @@ class TaskContext:
             self._clear_crashes = False
             if self.on_headway is not None:
                 self.on_headway(self._task)
-        # What a replay would return, so that the first run and the replay cannot differ (a tuple becomes a list).
-        return codec.loads(output)
+        return output
 
     async def progress(self, done: float | None = None, total: float | None = None, message: str | None = None) -> None:
         """Say how far the task is. Written at most five times a second; the last word is always written."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import Any, Final
 
-from quart_app.core import codec
+from quart_app.core import codec, groups
 from quart_app.core.errors import NonRetryable, Retry
 from quart_app.core.lifecycle import Raised
 from quart_app.core.retry import after_ms, is_retryable
@@ -21,8 +21,10 @@ MAX_TRACEBACK: Final = 16_384
 def raised(kind: TaskKind[..., Any], error: BaseException) -> Raised:
     """The outcome of a run that ended in an error; whether it may be tried again is the kind's rule."""
     options = kind.options
-    if isinstance(error, (codec.NotJson, ResultTooLarge)):
-        name = "not_json" if isinstance(error, codec.NotJson) else "result_too_large"
+    # Also where it is in a group: steps may run in a TaskGroup.
+    ours = next((one for one in groups.leaves(error) if isinstance(one, (codec.NotJson, ResultTooLarge))), None)
+    if ours is not None:
+        name = "not_json" if isinstance(ours, codec.NotJson) else "result_too_large"
         return Raised(TaskError(name, _message(error)), retryable=False)
     if isinstance(error, ChildError):
         return Raised(TaskError(error.type, error.message, traceback=error.traceback), not error.final, error.after_ms)
@@ -35,15 +37,11 @@ def described(name: str, error: BaseException) -> TaskError:
 
 
 def _message(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except BaseException:
-        text = f"<the text of this {type(error).__name__} cannot be had>"
-    return codec.clean(text, MAX_ERROR).encode()[:MAX_ERROR].decode(errors="ignore")
+    return codec.clean(groups.text_of(error), MAX_ERROR).encode()[:MAX_ERROR].decode(errors="ignore")
 
 
 def _traceback(error: BaseException) -> str | None:
-    if isinstance(error, (Retry, NonRetryable, ChildDied)):
+    if all(isinstance(one, (Retry, NonRetryable, ChildDied)) for one in groups.leaves(error)):
         return None
     try:
         return codec.clean("".join(traceback.format_exception(error, limit=-20))[-MAX_TRACEBACK:], MAX_TRACEBACK)

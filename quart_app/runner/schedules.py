@@ -37,7 +37,7 @@ def schedule(
     overlap: Overlap = "skip",
     catch_up: CatchUp = "one",
 ) -> Callable[[TaskKind[P, R]], TaskKind[P, R]]:
-    """Stands above `@task`. `cron` has five fields, in the time zone; or `every` is a period in seconds.
+    """Stands above `@task`. `cron` has five fields or is a name as `@daily`, in the time zone; or `every` is seconds.
 
     `name` is the kind's, when left out; a second schedule of a kind needs one. `overlap` says what happens while the
     task of the last fire has not ended: `skip` the fire, `queue` the task, or `cancel` the last one. `catch_up` says

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from quart import Blueprint, Response, current_app, send_file
+from quart import Blueprint, Response, current_app
 from werkzeug.exceptions import NotFound
 
 from quart_app.core.errors import UnknownKind
 from quart_app.web import parse, render
 from quart_app.web.door import Door, this_request
+from quart_app.web.files_in_memory import FilesInMemory
 from quart_app.web.openapi import document, shapes
 from quart_app.web.openapi.texts import FILES
 from quart_app.web.tasks import known_versions
@@ -35,12 +36,12 @@ _POLICY: Final = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-_CACHE: Final = 3600  # seconds
 
 
 class DocsViews:
     def __init__(self, door: Door) -> None:
         self._door = door
+        self._files = FilesInMemory(door)
         self._document = b""
         self._etag = ""
 
@@ -82,21 +83,14 @@ class DocsViews:
     async def page(self) -> Response:
         if this_request().path.endswith("/"):  # the page's addresses are relative to /docs
             return render.empty(308, {"Location": "../docs"})
-        response = await _send(_OURS / "docs.html", "text/html")
+        response = await self._files.answer(_OURS / "docs.html", "text/html")
         response.headers["Content-Security-Policy"] = _POLICY
         return response
 
     async def file(self, file: str) -> Response:
         if file not in FILES:
             raise NotFound
-        return await _send((_OURS if file == "start.js" else _swagger_ui()) / file, FILES[file])
-
-
-async def _send(path: Path, media: str) -> Response:
-    """The file, or 304 when the browser has it."""
-    response = await send_file(path, media, cache_timeout=_CACHE)
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return await response.make_conditional(this_request())
+        return await self._files.answer((_OURS if file == "start.js" else _swagger_ui()) / file, FILES[file])
 
 
 def _kind(kind: TaskKind[..., Any]) -> shapes.Kind:

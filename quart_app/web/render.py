@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from quart import Response
 
+from quart_app.core import codec
 from quart_app.core.task import Enqueued, ErrorRecord, Event, FeedEvent, StepRecord, Task
 
 NULL: Final = msgspec.Raw(b"null")
@@ -123,20 +124,12 @@ def _error(row: Task) -> dict[str, Any] | None:
     }
 
 
-def history(events: list[Event], steps: list[StepRecord], errors: list[ErrorRecord]) -> dict[str, Any]:
-    return {
-        "attempts": _attempts(events, errors),
-        "steps": [
-            {"name": step.name, "output": raw(step.output), "attempt": step.attempt, "at": moment(step.at)}
-            for step in steps
-        ],
-        "events": [event(one) for one in events],
-        "logs": [
-            {"seq": one.seq, "at": moment(one.at), "attempt": one.attempt, **msgspec.json.decode(one.data or "{}")}
-            for one in events
-            if one.name == "log"
-        ],
-    }
+def step(one: StepRecord) -> dict[str, Any]:
+    return {"name": one.name, "output": raw(one.output), "attempt": one.attempt, "at": moment(one.at)}
+
+
+def log_line(one: Event) -> dict[str, Any]:
+    return {"seq": one.seq, "at": moment(one.at), "attempt": one.attempt, **codec.loads(one.data or "{}")}
 
 
 def event(one: Event) -> dict[str, Any]:
@@ -170,16 +163,16 @@ def _told(one: Event) -> dict[str, Any]:
     }
 
 
-def _attempts(events: list[Event], errors: list[ErrorRecord]) -> list[dict[str, Any]]:
+def attempts(events: list[Event], errors: list[ErrorRecord]) -> list[dict[str, Any]]:
     """One entry a run: its claim, how it ended, its error. The fence counts claims, so it pairs them with errors."""
     by_fence = {error.fence: error for error in errors}
-    attempts: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     for one in events:
         if one.name != "status":
             continue
         if one.cause == "claim":
-            error = by_fence.get(len(attempts) + 1)
-            attempts.append(
+            error = by_fence.get(len(found) + 1)
+            found.append(
                 {
                     "attempt": one.attempt,
                     "started_at": moment(one.at),
@@ -188,9 +181,9 @@ def _attempts(events: list[Event], errors: list[ErrorRecord]) -> list[dict[str, 
                     "error": _described(error) if error is not None else None,
                 }
             )
-        elif attempts and attempts[-1]["outcome"] is None and one.cause != "cancel_requested":
-            attempts[-1] |= {"ended_at": moment(one.at), "outcome": one.cause}
-    return attempts
+        elif found and found[-1]["outcome"] is None and one.cause != "cancel_requested":
+            found[-1] |= {"ended_at": moment(one.at), "outcome": one.cause}
+    return found
 
 
 def _described(error: ErrorRecord) -> dict[str, Any]:

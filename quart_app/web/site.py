@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from quart import Quart, Request
 from quart.asgi import ASGIHTTPConnection
@@ -47,11 +48,13 @@ class BoundedBody(Body):
         self._arrived = 0
         self._expected = expected
         self._share = share
+        self.complete = False
+        """All of it has arrived, and nothing of it is left on the connection."""
 
-    @property
-    def complete(self) -> bool:
-        """All of it has arrived (or was refused): awaiting it will not wait."""
-        return self._complete.is_set()
+    def set_complete(self) -> None:
+        """Called by the connection; and by Quart's own `append` for a body that is too large, while it arrives."""
+        self.complete = self._must_raise is None
+        super().set_complete()
 
     async def put(self, data: bytes) -> None:
         """Called by Quart 0.23 for each piece."""
@@ -130,28 +133,29 @@ class SiteRequest(Request):
 
 
 class SiteConnection(ASGIHTTPConnection):
-    """Lets the body of a file in at the pace at which it is read."""
+    """Lets the body of a file in at the pace at which it is read, and says so when an answer ends a connection."""
 
     def handle_messages(self, request: Any, receive: Any, *rest: Any) -> Any:
         pace = request.pace
         return super().handle_messages(request, receive if pace is None else _paced(receive, pace), *rest)
 
-    def handle_request(self, request: Any, send: Any) -> Any:
+    async def handle_request(self, request: Any, send: Any) -> None:
         pace = request.pace
-        if pace is None:
-            return super().handle_request(request, send)
+        if request.body.complete:
+            await super().handle_request(request, send)
+            return
 
         async def answer(message: Any) -> None:
             # Nobody reads on. Hypercorn's last `send` waits for room in the queue that `receive` empties: as long as
             # that keeps a pace, the client sends and waits for ever.
-            pace.end()
-            if message["type"] == "http.response.start" and not request.body.complete:
+            if pace is not None:
+                pace.end()
+            if message["type"] == "http.response.start" and not request.body.complete and request.http_version < "2":
                 # The server ends the connection, and a client that was not told would send its next request there.
-                rest = [field for field in message["headers"] if field[0] != b"connection"]
-                message = {**message, "headers": [*rest, (b"connection", b"close")]}
+                message = {**message, "headers": closing(message["headers"])}
             await send(message)
 
-        return super().handle_request(request, answer)
+        await super().handle_request(request, answer)
 
     async def _send_response(self, send: Any, response: Any) -> None:
         """Quart sends the body of an answer and then an empty piece, to end it."""
@@ -162,6 +166,10 @@ class SiteConnection(ASGIHTTPConnection):
         headers = encode_headers(response.headers)
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": body.data[body.begin : body.end], "more_body": False})
+
+
+def closing(headers: Any) -> list[tuple[bytes, bytes]]:
+    return [*(field for field in headers if field[0] != b"connection"), (b"connection", b"close")]
 
 
 def _paced(receive: Any, pace: Pace) -> Any:
@@ -276,9 +284,13 @@ class Site(Quart):
             share.end()
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan" or scope["path"].startswith("/"):
+        if scope["type"] == "lifespan":
             await super().asgi_app(scope, receive, send)
-        elif (path := _path_of(scope["path"])) is not None:
+            return
+        if scope["type"] == "http":
+            scope["method"] = method_of(scope["method"])
+        path = _path_of(scope)
+        if path is not None:
             scope["path"] = path
             await super().asgi_app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -286,14 +298,32 @@ class Site(Quart):
             await send({"type": "websocket.close"})
         else:
             headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(_NO_PATH))]
-            await send({"type": "http.response.start", "status": 400, "headers": headers})
+            # Its body is not looked at: the connection ends.
+            await send({"type": "http.response.start", "status": 400, "headers": closing(headers)})
             await send({"type": "http.response.body", "body": _NO_PATH})
 
 
-def _path_of(target: str) -> str | None:
-    """The path of an absolute target (RFC 9112, 3.2.2); None: it has none."""
-    try:
-        path = urlsplit(target).path
-    except ValueError:
-        return None
-    return path if path.startswith("/") else None
+def method_of(name: str) -> str:
+    """Methods are case-sensitive (RFC 9110, 9.1), and Quart makes a POST of a `post`: that gets a name no route has."""
+    return name if name == name.upper() else f"~{name}"
+
+
+def _path_of(scope: Any) -> str | None:
+    """The path to the letter, where servers and Werkzeug would make another one of it: an encoded slash is a part of a
+    segment, and separates none (RFC 3986, 2.2), and of two slashes at the front neither is nothing. An absolute target
+    has its path in it (RFC 9112, 3.2.2). None: the target has none."""
+    path: str = scope["path"]
+    raw = scope.get("raw_path") or b""
+    if b"%" in raw and len(parts := _ENCODED_SLASH.split(raw.partition(b"?")[0].decode("latin1"))) > 1:
+        path = "%2F".join(map(unquote, parts))
+    if not path.startswith("/"):
+        try:
+            path = urlsplit(path).path
+        except ValueError:
+            return None
+        if not path.startswith("/"):
+            return None
+    return f"/%2F{path[2:]}" if path.startswith("//") else path
+
+
+_ENCODED_SLASH: Final = re.compile("%2f", re.IGNORECASE)

@@ -19,6 +19,14 @@ TICK: Final = 0.5
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: what is unsent at the close is thrown away
 
 
+def unsent(transport: asyncio.WriteTransport) -> int:
+    """Bytes that wait in it. Over TLS one that has been ended cannot be asked any more (CPython 3.11 to 3.13)."""
+    try:
+        return transport.get_write_buffer_size()
+    except AttributeError:
+        return 0
+
+
 class Stall:
     """Looks at one transport until everything is sent, or ends it. `over`: it has. `stopping`: set when the server
     stops."""
@@ -28,7 +36,7 @@ class Stall:
     def __init__(self, transport: asyncio.WriteTransport) -> None:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
-        self._due = transport.get_write_buffer_size()  # what was to be sent since `_began`
+        self._due = unsent(transport)  # what was to be sent since `_began`
         self._began = self._loop.time()
         self._timer = self._loop.call_later(TICK, self._look)
         self.over = False
@@ -42,7 +50,7 @@ class Stall:
         self._timer.cancel()
 
     def _look(self) -> None:
-        left = self._transport.get_write_buffer_size()
+        left = unsent(self._transport)
         now = self._loop.time()
         self.over = not left
         if left and now - self._began >= self._patience():
@@ -61,4 +69,8 @@ class Stall:
         self._transport.abort()
 
     def _patience(self) -> float:
-        return GOODBYE if self.stopping is not None and self.stopping.is_set() else PATIENCE
+        return GOODBYE if stopping() else PATIENCE
+
+
+def stopping() -> bool:
+    return Stall.stopping is not None and Stall.stopping.is_set()

@@ -12,15 +12,15 @@ from quart import Blueprint, Request, Response
 from quart_app.core.budget import Budget
 from quart_app.core.errors import InvalidArgs, InvalidInput, UnknownKind
 from quart_app.core.task import STATUSES, Enqueued, Task, TaskFilter
-from quart_app.service import MAX_HISTORY, TaskRequest
+from quart_app.service import TaskRequest
 from quart_app.web import options, parse, render
 from quart_app.web.auth import caller
 from quart_app.web.door import Door, this_request
 from quart_app.web.guard import field, fields
+from quart_app.web.history import HistoryView
 
 MAX_BATCH: Final = 1000
 MAX_PAGE: Final = 4 * 2**20  # bytes of args and results in one page of the listing
-MAX_HISTORY_BYTES: Final = 4 * 2**20  # of documents in one history, which shows those of log lines twice
 # Kinds whose answer says more than "Task created".
 MESSAGES: Final = {"send-email": "Email task created"}
 
@@ -56,7 +56,7 @@ class TaskViews:
             ("/tasks/<task_id>", "DELETE", self.delete),
             ("/tasks/<task_id>/cancel", "POST", self.cancel),
             ("/tasks/<task_id>/retry", "POST", self.retry),
-            ("/tasks/<task_id>/history", "GET", self.history),
+            ("/tasks/<task_id>/history", "GET", HistoryView(self._door).history),
         ):
             made.add_url_rule(rule, view.__name__, view, methods=[method])
         return made
@@ -179,14 +179,6 @@ class TaskViews:
         await parse.nothing(request)
         await self._door.service.delete(task_id, caller(request).sees)
         return render.empty(204)
-
-    async def history(self, task_id: str) -> Response:
-        request = this_request()
-        parse.query(request, {})
-        budget = Budget(MAX_HISTORY_BYTES)
-        events, steps, errors = await self._door.service.history(task_id, caller(request).sees, budget)
-        truncated = budget.spent or len(events) == MAX_HISTORY
-        return render.answer({**render.history(events, steps, errors), "truncated": truncated})
 
 
 def _located(error: InvalidArgs | UnknownKind, single: bool) -> InvalidArgs | UnknownKind:

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
 from quart_app.web.connections import Connections, Place
-from quart_app.web.stall import Stall
+from quart_app.web.stall import GOODBYE, Stall, unsent
 
 MAX_HEAD: Final = 16_384  # bytes before a head is whole, and between two pieces of a body
 PIECE: Final = 4_096  # bytes that are parsed at once: no more requests than fit into it wait in memory
@@ -98,6 +98,8 @@ class Protocol(HttpToolsProtocol):
         super().timeout_keep_alive_handler()
 
     def shutdown(self) -> None:
+        if self.scheme == "https":  # which ends with a word of either side, for which asyncio waits 30 seconds
+            self.loop.call_later(self.config.timeout_graceful_shutdown or GOODBYE, self.transport.abort)
         if self._running is None or self._running.response_complete:
             self._over = True
             self._watch()
@@ -107,7 +109,7 @@ class Protocol(HttpToolsProtocol):
 
     def _watch(self) -> None:
         """Somebody has to take what is unsent."""
-        if self.transport.get_write_buffer_size() and (self._stall is None or self._stall.over):
+        if unsent(self.transport) and (self._stall is None or self._stall.over):
             self._stall = Stall(self.transport)
 
     # --- what comes

@@ -26,13 +26,15 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.events import Body, Data, Request
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import H11WSConnection
-from hypercorn.typing import ASGIReceiveEvent, ASGISendEvent
+from hypercorn.typing import ASGIReceiveEvent, ASGISendEvent, H11SendableEvent
 from quart import Websocket
 from wsproto.connection import ConnectionState
 
+from quart_app.web import http2
 from quart_app.web.accepting import listeners
 from quart_app.web.connections import Connections, Place
-from quart_app.web.stall import Stall
+from quart_app.web.site import method_of
+from quart_app.web.stall import GOODBYE, Stall, stopping, unsent
 
 HIGH_WATER: Final = 65_536  # bytes that a transport takes before its writers wait: asyncio's default, and uvicorn's
 FRAMES: Final = 100  # a second and WebSocket, of those that no handler hears of
@@ -49,12 +51,16 @@ def install(connections: Connections) -> None:
     _replace(hypercorn.protocol.h11, WSStream=_Stream)
     _replace(hypercorn.protocol, H11Protocol=_Protocol)
     _replace(hypercorn.asyncio.run, TCPServer=_Server, worker_serve=_serve)
+    http2.install(_Stream)
     if "uvicorn" in sys.modules:
         flow = importlib.import_module("uvicorn.protocols.http.flow_control").FlowControl
         if not hasattr(flow, "drains"):
             _replace(flow, drains=flow.drain, drain=_drain)
         if importlib.util.find_spec("httptools"):
             importlib.import_module("quart_app.web.uvicorn_wire").install(connections)
+        server = importlib.import_module("uvicorn.protocols.http.h11_impl").H11Protocol
+        if not hasattr(server, "opens"):
+            _replace(server, opens=server.connection_made, connection_made=_open)
 
 
 async def _serve(app: Any, config: Any, *, sockets: Any = None, shutdown_trigger: Any = None) -> None:
@@ -63,6 +69,23 @@ async def _serve(app: Any, config: Any, *, sockets: Any = None, shutdown_trigger
         given = (listeners(sockets.secure_sockets), listeners(sockets.insecure_sockets), sockets.quic_sockets)
         sockets = type(sockets)(*given)
     await _worker_serve(app, config, sockets=sockets, shutdown_trigger=shutdown_trigger)
+
+
+class Http1(h11.Connection):
+    """Passes over what comes behind a request that closes its connection (RFC 9112, 9.6), be it a line end (2.2) or
+    another request. h11's own takes it for an error of the peer, and servers then answer 400 in the place of the
+    answer that the request is about to get."""
+
+    def receive_data(self, data: bytes) -> None:
+        if self.their_state not in _LAST:
+            super().receive_data(data)
+
+    def next_event(self) -> Any:
+        return h11.NEED_DATA if self.their_state in _LAST else super().next_event()
+
+
+_LAST: Final = (h11.MUST_CLOSE, h11.CLOSED)
+_SAID: Final = (h11.DONE, h11.MUST_CLOSE, h11.CLOSED, h11.ERROR)
 
 
 def _replace(where: object, **names: object) -> None:
@@ -87,6 +110,10 @@ class _Protocol(hypercorn.protocol.h11.H11Protocol):
     """HTTP/1 and nothing else. Hypercorn's own also speaks HTTP/2 to whoever asks for it without TLS, whatever
     `alpn_protocols` says, and has no time limit and no budget of frames there."""
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.connection = Http1(h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size)
+
     async def handle(self, event: Event) -> None:
         try:
             await super().handle(event)
@@ -107,6 +134,22 @@ class _Protocol(hypercorn.protocol.h11.H11Protocol):
         """The connection ends: nobody answers what is left in it. Hypercorn's own would wait for ever for that."""
         if isinstance(self.connection, h11.Connection):
             self.connection = H11WSConnection(self.connection)  # which has no next request
+
+    async def _send_h11_event(self, event: H11SendableEvent) -> None:
+        """An answer to a request that was answered by the server (its body was no HTTP) is one for nobody; h11 would
+        raise, and the log hold a traceback for a client's mistake."""
+        inner = self.connection.h11_connection if isinstance(self.connection, H11WSConnection) else self.connection
+        if inner.our_state not in _SAID:
+            await super()._send_h11_event(event)
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        """Methods are case-sensitive (RFC 9110, 9.1), and Hypercorn makes a POST of a `post`."""
+        method = method_of(request.method.decode("ascii")).encode()
+        if method != request.method:
+            request = h11.Request(
+                method=method, target=request.target, headers=request.headers.raw_items(), http_version=b"1.1"
+            )
+        await super()._create_stream(request)
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """An `Upgrade: h2c` is passed over (RFC 9110, 7.8), the preface of HTTP/2 (RFC 9113, 3.4) is refused."""
@@ -143,22 +186,37 @@ class _Server(TCPServer):
         await super().protocol_send(event)
 
     async def _close(self) -> None:
-        self._watch(0, 0)
-        await super()._close()
+        self._part()
+        try:
+            await super()._close()
+        except OSError:
+            pass  # TLS: the client went on after the goodbye, or said none in 30 seconds
 
     async def _initiate_server_close(self) -> None:
-        self._watch(0, 0)
+        self._part()
         await super()._initiate_server_close()
+
+    def _part(self) -> None:
+        self._watch(0, 0)
+        if stopping() and self.config.ssl_enabled:
+            # TLS ends with a word of either side, for which asyncio waits 30 seconds, and the stop with it.
+            self.loop.call_later(GOODBYE, self.writer.transport.abort)
 
     def _watch(self, more: int, limit: int) -> None:
         """Watch it if more than `limit` bytes wait, so that the server waits too."""
         stall = self._stall
         if stall is None or stall.over:
             transport = self.writer.transport
-            if more + transport.get_write_buffer_size() <= limit:
+            if more + unsent(transport) <= limit:
                 return
             stall = self._stall = Stall(transport)
         stall.more(more)
+
+
+def _open(protocol: Any, transport: Any) -> None:
+    """uvicorn's connection passes over what follows a close, too."""
+    protocol.conn = Http1(h11.SERVER, protocol.config.h11_max_incomplete_event_size or 16_384)
+    protocol.opens(transport)
 
 
 async def _drain(flow: Any) -> None:

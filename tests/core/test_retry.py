@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from quart_app.core.errors import NonRetryable, Retry
-from quart_app.core.retry import Backoff, is_retryable
+from quart_app.core.retry import Backoff, after_ms, is_retryable
 
 ALMOST_ONE = 1 - 2**-53
 
@@ -90,3 +90,37 @@ def test_a_retry_carries_its_delay_and_a_message_of_its_own() -> None:
     assert Retry().after is None
     assert str(Retry()) == "retry requested"
     assert str(Retry("upstream is busy", after=1)) == "upstream is busy"
+
+
+def group(*errors: Exception) -> ExceptionGroup[Exception]:
+    return ExceptionGroup("outer", [ExceptionGroup("inner", list(errors)), OSError("beside")])
+
+
+@pytest.mark.parametrize(
+    ("error", "retry_on", "no_retry_on", "again"),
+    [
+        (group(KeyError()), None, (), True),
+        (group(ValueError(), KeyError()), None, (ValueError,), False),
+        (group(NonRetryable()), None, (), False),
+        (group(Retry(), NonRetryable()), None, (), False),
+        (group(Retry(), ValueError()), None, (ValueError,), False),
+        (group(Retry()), (OSError,), (), True),
+        (group(KeyError()), (OSError,), (), False),
+        (group(KeyError()), (OSError, KeyError), (), True),
+        (group(KeyError()), (ExceptionGroup,), (), True),
+        (group(NonRetryable()), (ExceptionGroup,), (), False),
+        (group(KeyError()), None, (ExceptionGroup,), False),
+    ],
+)
+def test_a_group_is_retried_when_each_error_in_it_may_be(
+    error: BaseException,
+    retry_on: tuple[type[BaseException], ...] | None,
+    no_retry_on: tuple[type[BaseException], ...],
+    again: bool,
+) -> None:
+    assert is_retryable(error, retry_on, no_retry_on) is again
+
+
+def test_a_group_waits_for_the_longest_pause_that_was_asked_for_in_it() -> None:
+    assert after_ms(group(Retry(after=2), Retry(after=5), Retry())) == 5000
+    assert after_ms(group(Retry(), ValueError())) is None

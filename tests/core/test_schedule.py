@@ -63,6 +63,25 @@ def test_cron_fires_at(cron: str, zone: str, after: str, expected: list[str]) ->
     assert fires(cron, zone, after, len(expected)) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    {
+        "@hourly": "0 * * * *",
+        "@daily": "0 0 * * *",
+        "@midnight": "0 0 * * *",
+        "@weekly": "0 0 * * 0",
+        "@monthly": "0 0 1 * *",
+        "@yearly": "0 0 1 1 *",
+        "@annually": "0 0 1 1 *",
+    }.items(),
+)
+@pytest.mark.parametrize("zone", ["UTC", NEW_YORK])
+def test_the_names_of_crontab_stand_for_their_fields(name: str, fields: str, zone: str) -> None:
+    at = ms("2026-03-07T12:34:56")
+    assert first_fire(Plan(name, None, zone), at) == first_fire(Plan(fields, None, zone), at)
+    assert next_fire(Plan(name, None, zone), at) == next_fire(Plan(fields, None, zone), at)
+
+
 @pytest.mark.parametrize("zone", ["UTC", NEW_YORK, "Australia/Lord_Howe", "Africa/Cairo", "Europe/London"])
 @pytest.mark.parametrize("cron", ["*/10 * * * *", "30 1,2 * * *", "15 0-4 * * *", "*/20 1-3 * * *", "0 */2 * * *"])
 def test_around_the_nights_of_a_year_the_fires_rise_wherever_one_begins(cron: str, zone: str) -> None:
@@ -84,7 +103,19 @@ def test_around_the_nights_of_a_year_the_fires_rise_wherever_one_begins(cron: st
 @pytest.mark.parametrize(
     "cron",
     [
-        *("", "*", "* * * *", "* * * * * *", "@hourly", "0 0 31 2 *", "0 0 30 2 */2", "*/0 * * * *", "60 * * * *"),
+        *(
+            "",
+            "*",
+            "* * * *",
+            "* * * * * *",
+            "@reboot",
+            "@Hourly",
+            "@every 1h",
+            "0 0 31 2 *",
+            "0 0 30 2 */2",
+            "*/0 * * * *",
+            "60 * * * *",
+        ),
         *(
             "* 24 * * *",
             "0 0 0 * *",

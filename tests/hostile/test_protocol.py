@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.hostile.attack import Attack
 from tests.hostile.corpus import protocol
 from tests.hostile.corpus.protocol import CODING, HYPERCORN, OURS, Who
@@ -124,8 +122,6 @@ def test_trailers_are_no_fields_of_the_request(attack: Attack) -> None:
 
 
 def test_what_follows_a_close_is_not_done(attack: Attack) -> None:
-    if attack.server.kind == "hypercorn":
-        pytest.skip("Hypercorn answers 400")
     close = (b"Connection", b"close")
     for name, raw in {
         "a request": request("GET", "/health", headers=[close]) + MAKE,

@@ -14,7 +14,7 @@ from quart_app.core import codec
 from quart_app.core.task import ErrorRecord, Event, StepRecord, Task
 from quart_app.runner.registry import TaskKind
 from quart_app.runtime import Runtime
-from quart_app.service import TaskHandle
+from quart_app.service import MAX_HISTORY, TaskHandle
 from quart_app.settings import Settings
 
 DEADLINE = 20.0  # seconds; generous, so that one slow core fails no test
@@ -121,7 +121,9 @@ class Engine:
     async def history(
         self, handle_or_task: TaskHandle | Task
     ) -> tuple[list[Event], list[StepRecord], list[ErrorRecord]]:
-        return await self.runtime.service.history(handle_or_task.id)
+        service = self.runtime.service
+        errors, steps = await service.history(handle_or_task.id)
+        return await service.events(handle_or_task.id, 0, MAX_HISTORY), steps, errors
 
     async def events(self, handle_or_task: TaskHandle | Task, name: str) -> list[Any]:
         """The data of the events of one name, oldest first."""

@@ -48,6 +48,7 @@ ERRORS: dict[str, tuple[Any, str]] = {
 
 RESULTS: dict[str, tuple[Any, str]] = {
     "set": ({1}, "not_json"),
+    "4301 digits": (10**4300, "not_json"),
     "bytes": (b"x", "not_json"),
     "NaN": (float("nan"), "not_json"),
     "cycle": (_cycle(), "not_json"),
@@ -126,8 +127,10 @@ def retries(ctx: ProcessTaskContext, what: str) -> str:
             raise ValueError("not again")
         case "never":
             raise NonRetryable("never")
+        case "group":
+            raise ExceptionGroup("two", [OSError("may be"), ValueError("may not")])
         case "later":
-            raise Retry("later", after=600)
+            raise ExceptionGroup("one", [Retry("later", after=600)])
         case "once":
             if ctx.attempt == 1:
                 raise OSError("once")

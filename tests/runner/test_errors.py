@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from quart_app import TaskContext, task
+from quart_app import NonRetryable, TaskContext, task
 from quart_app.runner.blocking import BlockingTaskContext
 from tests.runner.conftest import Start
 from tests.runner.engine import Engine, result
@@ -121,6 +121,22 @@ def raises_in_blocking_step(ctx: BlockingTaskContext, what: str) -> None:
     ctx.step("step", raises_blocking.function, what)
 
 
+@task("group", max_attempts=2, backoff=(0.0, 1.0, 0.0), no_retry_on=ValueError)
+async def group(what: str) -> None:
+    async def fail() -> None:
+        raise {"value": ValueError("no number"), "key": KeyError("k"), "final": NonRetryable("over")}[what]
+
+    async with asyncio.TaskGroup() as together:
+        together.create_task(fail())
+        together.create_task(asyncio.sleep(60))
+
+
+@task("group-of-steps", max_attempts=2, backoff=(0.0, 1.0, 0.0))
+async def group_of_steps(ctx: TaskContext) -> None:
+    async with asyncio.TaskGroup() as together:
+        together.create_task(ctx.step("set", lambda: {1}))
+
+
 @task("fine")
 async def fine() -> str:
     return "fine"
@@ -193,6 +209,24 @@ async def test_the_message_is_the_start_of_the_errors_text(engine: Engine) -> No
 async def test_an_error_without_a_text_says_that_it_has_none(engine: Engine) -> None:
     for what in ("text raises", "text and repr exit", "text is a number"):
         assert "cannot be had" in ((await engine.run("raises", {"what": what})).error_message or "")
+
+
+@pytest.mark.parametrize(
+    ("what", "attempts", "leaf"),
+    [("value", 1, "ValueError: no number"), ("key", 2, "KeyError: 'k'"), ("final", 1, "NonRetryable: over")],
+)
+async def test_a_group_names_its_leaves_and_ends_when_one_of_them_is_final(
+    engine: Engine, what: str, attempts: int, leaf: str
+) -> None:
+    failed = await engine.run("group", {"what": what})
+    assert (failed.error_type, failed.error_attempt) == ("ExceptionGroup", attempts)
+    assert failed.error_message == f"unhandled errors in a TaskGroup (1 sub-exception): {leaf}"
+
+
+async def test_an_output_that_is_no_json_is_not_tried_again_in_a_group_either(engine: Engine) -> None:
+    failed = await engine.run("group-of-steps")
+    assert (failed.error_type, failed.error_attempt) == ("not_json", 1)
+    assert "sorted(" in (failed.error_message or "")
 
 
 async def test_the_traceback_is_in_the_history_and_not_in_the_task(engine: Engine) -> None:

@@ -109,11 +109,14 @@ async def test_the_death_of_a_child_is_an_error_of_its_task_alone(engine: Engine
 
 
 @pytest.mark.parametrize(
-    ("what", "attempts", "error"), [("os", 3, "OSError"), ("value", 1, "ValueError"), ("never", 1, "NonRetryable")]
+    ("what", "attempts", "error"),
+    [("os", 3, "OSError"), ("value", 1, "ValueError"), ("never", 1, "NonRetryable"), ("group", 1, "ExceptionGroup")],
 )
 async def test_the_rules_for_retries_hold_in_a_child(engine: Engine, what: str, attempts: int, error: str) -> None:
     failed = await engine.run("retries", {"what": what})
     assert (failed.status, failed.attempt, failed.error_type) == ("failed", attempts, error)
+    if what == "group":
+        assert failed.error_message == "two (2 sub-exceptions): OSError: may be; ValueError: may not"
 
 
 async def test_retry_after_and_a_second_attempt_hold_in_a_child(engine: Engine) -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import datetime
+import functools
 import threading
+import uuid
 from collections.abc import Iterator
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -117,6 +122,68 @@ async def together(ctx: TaskContext) -> Any:
     return await asyncio.gather(*(ctx.step(f"part-{n}", note_async, n) for n in range(20)))
 
 
+@dataclasses.dataclass
+class Invoice:
+    total: Decimal
+    due: datetime.date
+
+
+class Span(NamedTuple):
+    first: datetime.datetime
+    length: datetime.timedelta
+
+
+def invoice() -> Invoice:
+    return Invoice(Decimal("9.90"), datetime.date(2026, 2, 28))
+
+
+async def span() -> Span:
+    return Span(datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC), datetime.timedelta(hours=1))
+
+
+def by_id() -> dict[uuid.UUID, tuple[int, ...]]:
+    return {uuid.UUID(int=1): (1, 2)}
+
+
+def wrong() -> datetime.date:
+    return "no date"  # type: ignore[return-value]
+
+
+def only_for_checkers() -> NotThere:  # type: ignore[name-defined]  # noqa: F821
+    return (1, 2)
+
+
+TYPED: dict[str, Any] = {
+    "dataclass": invoice,
+    "named tuple": span,
+    "keys": by_id,
+    "partial": functools.partial(invoice),
+    "class": functools.partial(Invoice, Decimal(1), datetime.date(2026, 1, 1)),
+    "wrong": wrong,
+    "unknown": only_for_checkers,
+    "bare": lambda: (Decimal(1), 2),
+}
+
+
+@task("typed", max_attempts=2, backoff=(0.0, 1.0, 0.0))
+async def typed(ctx: TaskContext) -> None:
+    note([await ctx.step(name, fn) for name, fn in TYPED.items()])
+    if ctx.attempt == 1:
+        raise ValueError("once")
+
+
+@task("typed-blocking", max_attempts=2, backoff=(0.0, 1.0, 0.0))
+def typed_blocking(ctx: BlockingTaskContext) -> None:
+    note([ctx.step(name, fn) for name, fn in TYPED.items()])
+    if ctx.attempt == 1:
+        raise ValueError("once")
+
+
+@task("typed-result")
+async def typed_result(price: Decimal, wait: datetime.timedelta) -> tuple[Decimal, datetime.timedelta]:
+    return price, wait
+
+
 @task("step-output")
 async def step_output(ctx: TaskContext, what: str) -> None:
     outputs: dict[str, Any] = {
@@ -189,6 +256,25 @@ async def test_the_first_run_and_the_replay_see_the_same_json(engine: Engine) ->
     assert (await engine.run("shapes")).status == "completed"
     first, replayed = calls
     assert first == replayed == {"pair": [1, 2], "3": "three", "text": "a\ufffdb\ufffd", "big": 10**999}
+
+
+@pytest.mark.parametrize("kind", ["typed", "typed-blocking"])
+async def test_a_step_returns_the_type_of_its_annotation_the_first_time_and_replayed(engine: Engine, kind: str) -> None:
+    assert (await engine.run(kind)).status == "completed"
+    first, replayed = calls
+    assert first == replayed
+    assert [type(one) for one in first] == [type(one) for one in replayed]
+    asked = dict(zip(TYPED, replayed, strict=True))
+    assert asked["dataclass"] == asked["partial"] == invoice()
+    assert asked["named tuple"] == await span()
+    assert asked["keys"] == by_id()
+    assert asked["class"] == Invoice(Decimal(1), datetime.date(2026, 1, 1))
+    assert (asked["wrong"], asked["unknown"], asked["bare"]) == ("no date", [1, 2], ["1", 2])
+
+
+async def test_a_handle_gives_the_result_the_type_of_the_kinds_annotation(engine: Engine) -> None:
+    handle = await engine.enqueue("typed-result", {"price": "1.50", "wait": "PT5S"})
+    assert await handle.result(20) == (Decimal("1.50"), datetime.timedelta(seconds=5))
 
 
 @pytest.mark.parametrize("kind", ["twice", "twice-blocking"])

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import uuid
 from typing import Any
 
+import pytest
+
+from quart_app.core.task import Event
+from quart_app.web import history as history_module
+from quart_app.web import render
 from tests.web.site import Site, assert_problem
 
 
@@ -94,6 +101,55 @@ async def test_the_task_itself_shows_no_traceback(site: Site) -> None:
     assert task["error"] == {"type": "ValueError", "message": "as asked", "attempt": 1, "retryable": True}
 
 
-async def test_a_query_is_400(site: Site) -> None:
+async def test_its_pages_hold_each_event_once_and_the_first_what_is_no_event(site: Site) -> None:
+    task_id = (await site.run("steps"))["task_id"]
+    whole = await history(site, task_id)
+    assert (whole["truncated"], whole["next"]) == (False, None)
+    target, events, logs, pages = f"/tasks/{task_id}/history?limit=2", [], [], 0
+    while target is not None:
+        answer = await site.get(target)
+        page = answer.json
+        assert len(page["events"]) <= 2
+        assert (page["attempts"] != [], page["steps"] != []) == (pages == 0, pages == 0)
+        assert answer.headers.get("Link") == (f'<{page["next"]}>; rel="next"' if page["next"] else None)
+        events, logs, pages, target = events + page["events"], logs + page["logs"], pages + 1, page["next"]
+    assert (events, logs) == (whole["events"], whole["logs"])
+    assert pages > 2
+
+
+@pytest.mark.parametrize("query", ["after=-1", "after=x", "limit=0", "limit=10001", "limit=1&limit=2", "before=1"])
+async def test_another_query_is_400(site: Site, query: str) -> None:
     task_id = await site.make("echo")
-    assert_problem(await site.get(f"/tasks/{task_id}/history?after=1"), 400)
+    assert_problem(await site.get(f"/tasks/{task_id}/history?{query}"), 400)
+
+
+async def test_a_later_page_is_the_owners_too(site: Site) -> None:
+    assert_problem(await site.get(f"/tasks/{uuid.uuid4()}/history?after=1"), 404)
+
+
+async def test_it_is_made_in_pieces_with_a_look_at_others_between_them(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = (await site.run("steps"))["task_id"]
+    rendered, most = 0, 0
+    event = render.event
+
+    def count(one: Event) -> dict[str, Any]:
+        nonlocal rendered, most
+        rendered += 1
+        most = max(most, rendered)
+        return event(one)
+
+    async def others() -> None:
+        nonlocal rendered
+        while True:
+            rendered = 0
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(render, "event", count)
+    monkeypatch.setattr(history_module, "PIECE", 2)
+    turning = asyncio.create_task(others())
+    found = await asyncio.gather(*(history(site, task_id) for _ in range(3)))
+    turning.cancel()
+    assert len(found[0]["events"]) > 4
+    assert most == 2

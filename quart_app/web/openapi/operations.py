@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from quart_app.core.users import User
-from quart_app.web import parse
+from quart_app.web import history, parse
 from quart_app.web.examples import users
 from quart_app.web.keys import NewKey
 from quart_app.web.openapi import shapes
@@ -133,8 +133,10 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "tasks.history": Operation(
         "Tasks",
         "Attempts, steps, events and log lines of a task",
-        {200: Answer("The history, oldest first; `truncated`: not all of it", shapes.History)},
+        {200: Answer("The history, oldest first; `truncated`: not all of it", shapes.History, sometimes=("Link",))},
         (404,),
+        query=history.PAGE,
+        texts={"after": "Only events and log lines with a higher number", "limit": "Events on a page"},
     ),
     "streams.of_task": Operation(
         "Tasks",

@@ -138,6 +138,7 @@ class History(msgspec.Struct):
     events: list[Event]
     logs: list[LogLine]
     truncated: bool
+    next: str | None
 
 
 class KindOptions(msgspec.Struct):
