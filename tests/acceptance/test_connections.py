@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import socket
 import sys
@@ -15,7 +16,12 @@ from tests.acceptance.conftest import MakeServer
 from tests.acceptance.followers import open_stream, read_all
 from tests.acceptance.harness import Command, Server, sockets_of, until
 
-every_command = pytest.mark.parametrize("command", ["serve", "serve-uvicorn", "hypercorn", "uvicorn"])
+WITH_HTTPTOOLS = pytest.mark.skipif(
+    not importlib.util.find_spec("httptools"), reason="HTTPTOOLS IS NOT INSTALLED: requirements-dev.txt has it"
+)
+every_command = pytest.mark.parametrize(
+    "command", ["serve", "serve-uvicorn", "hypercorn", pytest.param("uvicorn", marks=WITH_HTTPTOOLS)]
+)
 both = pytest.mark.parametrize("command", ["serve", "serve-uvicorn"])
 HEAD = b"POST /tasks/quick HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
 ALICE, BOB = "alice-0123456789abcdef0123456789", "bob-0123456789abcdef0123456789"
