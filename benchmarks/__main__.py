@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import chat, engine, flat, idle, memory, neighbours, restart, streams, web
+from benchmarks import chat, connections, engine, flat, idle, memory, neighbours, restart, streams, web
 from benchmarks.harness import ROOT, Figure, Scale, table
 
 RESULTS = Path(__file__).with_name("results.md")
@@ -41,6 +41,7 @@ PARTS: dict[str, Callable[[Scale], list[Figure]]] = {
     "streams": streams.run,
     "chat": chat.run,
     "neighbours": neighbours.run,
+    "connections": connections.run,
 }
 
 

@@ -211,7 +211,9 @@ class Process(AbstractContextManager["Process"]):
             time.sleep(0.005)
 
 
-def serve(folder: Path, environment: Mapping[str, str] | None = None, prefix: Sequence[str] = ()) -> Process:
+def serve(
+    folder: Path, environment: Mapping[str, str] | None = None, prefix: Sequence[str] = (), kind: str = "hypercorn"
+) -> Process:
     """The real server, with the benchmarks' kinds and a fresh database."""
     port = free_port()  # only for a name
     settings = {
@@ -220,9 +222,10 @@ def serve(folder: Path, environment: Mapping[str, str] | None = None, prefix: Se
         "QUART_APP_QUEUE_LIMIT": "10000000",
         "QUART_APP_LOG_LEVEL": "WARNING",
     }
-    return Process(folder, "quart_app", ["quart_app"], {**settings, **(environment or {})}, prefix)
+    return Process(folder, "quart_app", ["quart_app", "--server", kind], {**settings, **(environment or {})}, prefix)
 
 
-def serve_plain(folder: Path, environment: Mapping[str, str] | None = None) -> Process:
-    """A plain Quart app on the stock Hypercorn, same configuration."""
-    return Process(folder, "plain", ["hypercorn", "benchmarks.plain:app"], environment)
+def serve_plain(folder: Path, environment: Mapping[str, str] | None = None, kind: str = "hypercorn") -> Process:
+    """A plain Quart app on the stock Hypercorn, same configuration; or on uvicorn."""
+    commands = {"hypercorn": ["hypercorn", "benchmarks.plain:app"], "uvicorn": ["benchmarks.plain_uvicorn"]}
+    return Process(folder, "plain", commands[kind], environment)

@@ -26,6 +26,7 @@ from quart_app.settings import Settings
 from quart_app.signals import Signals
 from quart_app.web import problems, wire
 from quart_app.web.acts import ActViews
+from quart_app.web.connections import Connections, ceiling
 from quart_app.web.docs import DocsViews
 from quart_app.web.door import EXTENSION, Door
 from quart_app.web.examples.cats import CatViews
@@ -37,6 +38,7 @@ from quart_app.web.examples.quickstart import QuickstartViews
 from quart_app.web.examples.reports import ReportViews
 from quart_app.web.examples.users import UserViews
 from quart_app.web.examples.visits import VisitViews
+from quart_app.web.flight import Flight
 from quart_app.web.gate import Gate
 from quart_app.web.health import HealthViews
 from quart_app.web.keys import KeyViews
@@ -87,6 +89,8 @@ def _whole_app(settings: Settings, standalone: bool, exposed: Sequence[str]) -> 
     problems.register(app)
     tasks = _WholeApp(settings, standalone, exposed)
     tasks.init_app(app)
+    most = ceiling(settings.max_connections)
+    app.flight = Flight(most, settings.max_requests_per_caller or max(most // 2, 1), settings.max_body_memory)
     for views in EXAMPLES if examples else ():
         app.register_blueprint(views(tasks.door).blueprint())
     if settings.proxies:
@@ -136,7 +140,8 @@ class QuartTasks:
         settings = self._settings or settings_module.load()
         if not self._whole and settings.examples is None:  # mail and crawls for whoever has a key of this app's: no
             settings = msgspec.structs.replace(settings, examples=0)
-        wire.install()
+        most = ceiling(settings.max_connections)
+        wire.install(Connections(most, settings.max_connections_per_peer, settings.proxies))
         self._app = app
         self.door = app.extensions[EXTENSION] = Door(settings, self._prefix)
         self._signals = Signals(settings.drain_seconds, self._standalone)

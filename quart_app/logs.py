@@ -27,6 +27,7 @@ from structlog.contextvars import get_contextvars
 from structlog.stdlib import ExtraAdder
 from structlog.typing import EventDict
 
+from quart_app import log_floods
 from quart_app.core.codec import scalar
 from quart_app.core.errors import ConfigError, StoreBroken
 from quart_app.core.secret import hide
@@ -243,6 +244,7 @@ def setup(settings: Settings) -> None:
     root.addHandler(_Front())
     root.setLevel(settings.log_level)
     logging.getLogger(HYPERCORN).addFilter(_print_once)
+    log_floods.calm()
     for name in QUIET:
         logging.getLogger(name).setLevel("WARNING")
     structlog.configure(

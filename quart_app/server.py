@@ -1,4 +1,4 @@
-"""`python -m quart_app serve`: Hypercorn in this one process."""
+"""`python -m quart_app serve`: Hypercorn, or uvicorn, in this one process."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import ipaddress
 import logging
 import os
 import signal
+import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config, Sockets
@@ -19,6 +21,7 @@ from quart_app.app import standalone_app
 from quart_app.control import MAX_ADDRESS
 from quart_app.core.errors import ConfigError
 from quart_app.settings import Settings
+from quart_app.web.accepting import listeners
 
 if sys.platform != "win32":
     import resource
@@ -28,16 +31,22 @@ log = logging.getLogger("quart_app")
 DEFAULT_BIND = "127.0.0.1:8000"
 
 
-def run(settings: Settings, bind: str | None, config_file: str | None) -> None:
+def run(settings: Settings, bind: str | None, config_file: str | None, server: str = "hypercorn") -> None:
     """Serve until a signal. Raises StartupError; ends the process with the exit codes of the README."""
     config = _config(settings, bind, config_file)
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    if server == "uvicorn":
+        from quart_app import uvicorn_server
+
+        uvicorn_server.check(config)
+        loop_factory = uvicorn_server.loop_factory()
     _raise_descriptor_limit()
     logs.setup(settings)
     listening = (*config.bind, *config.insecure_bind, *config.quic_bind)
     app = standalone_app(settings, [address for address in listening if not _is_loopback(address)])
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
         loop = runner.get_loop()
-        serving = loop.create_task(_serve(app, config))
+        serving = loop.create_task(_serve(app, config, server))
         while not serving.done():
             try:
                 loop.run_until_complete(serving)
@@ -60,17 +69,26 @@ def _raise_descriptor_limit() -> None:
             log.debug("the limit of open files stays at %d: %s", soft, error)
 
 
-async def _serve(app: Any, config: Config) -> None:
+async def _serve(app: Any, config: _Config, server: str) -> None:
+    try:
+        if server == "uvicorn":
+            from quart_app import uvicorn_server
+
+            await uvicorn_server.serve(app, config, config.plain_or_secure_sockets)
+        else:
+            await _serve_by_hypercorn(app, config)
+    except OSError as error:
+        logs.last_words(f"quart_app: cannot listen on {', '.join(config.bind)}: {error.strerror or error}")
+        os._exit(ConfigError.exit_code)
+
+
+async def _serve_by_hypercorn(app: Any, config: _Config) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         # Installed before the app's own handler, which calls this one after it has begun the drain.
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping.set))
-    try:
-        await hypercorn_serve(app, config, shutdown_trigger=stopping.wait)
-    except OSError as error:
-        logs.last_words(f"quart_app: cannot listen on {', '.join(config.bind)}: {error.strerror or error}")
-        os._exit(ConfigError.exit_code)
+    await hypercorn_serve(app, config, shutdown_trigger=stopping.wait)
 
 
 class _Config(Config):
@@ -79,13 +97,20 @@ class _Config(Config):
         sockets = super().create_sockets()
         for listening in (*sockets.secure_sockets, *sockets.insecure_sockets, *sockets.quic_sockets):
             listening.set_inheritable(False)
-        return sockets
+        return Sockets(listeners(sockets.secure_sockets), listeners(sockets.insecure_sockets), sockets.quic_sockets)
+
+    def plain_or_secure_sockets(self) -> list[socket.socket]:
+        """Those of `bind`."""
+        sockets = self.create_sockets()
+        return sockets.secure_sockets if self.ssl_enabled else sockets.insecure_sockets
 
 
-def _config(settings: Settings, bind: str | None, config_file: str | None) -> Config:
+def _config(settings: Settings, bind: str | None, config_file: str | None) -> _Config:
     path = Path(config_file or "hypercorn.toml")
     try:
-        config = _Config.from_toml(str(path)) if config_file or path.exists() else _Config()
+        config = _Config()
+        if config_file or path.exists():
+            config = cast(_Config, _Config.from_toml(str(path)))
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
     _make_absolute(config)

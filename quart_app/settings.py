@@ -55,6 +55,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     max_result: Count = 1_048_576
     max_upload: Count = 10_485_760
     max_streams: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2000
+    max_connections: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 8000
+    max_connections_per_peer: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    max_requests_per_caller: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    max_body_memory: Count = 67_108_864
     schedules: Flag = 1
     examples: Flag | None = None
     """Built-in kinds and example routes; not given: 1, and 0 inside somebody's own app."""

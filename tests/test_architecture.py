@@ -59,7 +59,8 @@ ROOMS: dict[str, set[str]] = {
         *("files", "keys", "audit_log", "clients", "schedules", "maintenance"),
         *("outbound", "uploads"),
     },
-    "logs": {"core", "runner.logger"},
+    "logs": {"core", "runner.logger", "log_floods"},
+    "log_floods": set(),
     "signals": {"core", "logs"},
     "app": {
         "core",
@@ -75,7 +76,8 @@ ROOMS: dict[str, set[str]] = {
     },
     "control": set(),
     "asgi": {"core", "app", "logs", "process_setup"},
-    "server": {"core", "app", "control", "logs"},
+    "server": {"core", "app", "control", "logs", "uvicorn_server", "web.accepting"},
+    "uvicorn_server": {"core"},
     # Over HTTP, or in this process through the app; and what needs no server goes to the store's own files.
     "cli": {
         "core",
@@ -115,6 +117,8 @@ DRIVERS: dict[str, set[str]] = {
     "hypercorn": {"server", "control", "web.wire", "web.http2"},
     "h2": {"web.http2"},
     "wsproto": {"web.wire"},
+    "uvicorn": {"uvicorn_server", "web.uvicorn_wire"},
+    "httptools": {"uvicorn_server", "web.uvicorn_wire"},
     "aiosqlite": {"store.sqlite"},
     "sqlite3": {"store"},
     "aiosmtplib": {"tasks.mail"},

@@ -18,7 +18,20 @@ from benchmarks.__main__ import SHOWN, _read, summary
 
 @pytest.mark.parametrize(
     "part",
-    ["engine", "batch", "http", "slow-disk", "idle", "flat", "memory", "restart", "streams", "chat", "neighbours"],
+    [
+        "engine",
+        "batch",
+        "http",
+        "slow-disk",
+        "idle",
+        "flat",
+        "memory",
+        "restart",
+        "streams",
+        "chat",
+        "neighbours",
+        "connections",
+    ],
 )
 def test_a_smoke_run_of_a_part_prints_its_table_and_keeps_nothing(part: str) -> None:
     if part in ("slow-disk", "neighbours") and not any(map(shutil.which, ("gcc", "cc", "strace"))):

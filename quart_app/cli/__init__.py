@@ -48,7 +48,7 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
 
             gc.freeze()
             gc.enable()
-            server.run(settings, arguments.bind, arguments.config)
+            server.run(settings, arguments.bind, arguments.config, arguments.server)
         case "migrate" | "backup" | "restore" | "audit":
             from quart_app.cli import storage
 

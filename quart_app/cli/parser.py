@@ -41,6 +41,12 @@ def build() -> argparse.ArgumentParser:
             "--bind", metavar="HOST:PORT", type=_address, help="where to listen (default: hypercorn.toml)"
         )
         target.add_argument("--config", metavar="FILE", help="another hypercorn.toml")
+        target.add_argument(
+            "--server",
+            choices=("hypercorn", "uvicorn"),
+            default="hypercorn",
+            help="what serves HTTP (default: hypercorn); uvicorn is quicker, and a package of its own",
+        )
     _named(commands, "migrate", "bring the database's schema up to date and stop")
     reach = _reach()
     _named(commands, "status", "what the server is doing", reach)

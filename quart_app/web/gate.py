@@ -4,12 +4,13 @@ One hook before and one after a request: each hook more costs as much as what it
 
 from __future__ import annotations
 
-from quart import Blueprint, Quart, Response, websocket
+from quart import Blueprint, Quart, Request, Response, websocket
 
 from quart_app.metrics import Metrics
 from quart_app.web import guard, origins
-from quart_app.web.auth import Doorkeeper
+from quart_app.web.auth import Doorkeeper, caller
 from quart_app.web.door import Door, this_request
+from quart_app.web.flight import Share, share_of
 from quart_app.web.metrics import count, start_watch
 from quart_app.web.problems import Problem
 
@@ -35,6 +36,8 @@ class Gate:
         if self._allowed and (answer := origins.preflight(request, self._allowed)) is not None:
             return answer
         await self._keeper.admit(request)
+        if (share := share_of(request.scope)) is not None:
+            _count(request, share)
         return None
 
     async def _before_websocket(self) -> None:
@@ -53,3 +56,11 @@ class Gate:
             return origins.expose(response, self._allowed)
         except Problem:  # the request had too many fields to read one
             return response
+
+
+def _count(request: Request, share: Share) -> None:
+    """Raises Problem 429, 503. What asks for no key (/health) is never refused for it."""
+    who = caller(request)
+    if who.scopes:
+        client = request.scope.get("client")
+        share.belongs_to(who.name or (client[0] if client else ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from typing import Any, Final
 
 import msgspec
@@ -19,8 +20,13 @@ _UTC: Final = datetime.UTC
 def moment(at: int | None) -> str | None:
     if at is None:
         return None
-    text = datetime.datetime.fromtimestamp(at // 1000, _UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{at % 1000:03d}Z"
+    return f"{_second(at // 1000)}.{at % 1000:03d}Z"
+
+
+@functools.lru_cache(maxsize=4096)
+def _second(at: int) -> str:
+    """Polls show the same few again and again."""
+    return datetime.datetime.fromtimestamp(at, _UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def answer(document: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -18,15 +18,22 @@ from quart import Quart, Request
 from quart.asgi import ASGIHTTPConnection
 from quart.routing import QuartMap, QuartRule
 from quart.sessions import NullSession, SessionInterface
+from quart.utils import encode_headers
 from quart.wrappers.base import BaseRequestWebsocket
 from quart.wrappers.request import Body
+from quart.wrappers.response import DataBody
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.routing import MapAdapter, RuleFactory
 
+from quart_app.web.flight import SMALL, Flight, Share, share_of
+
+AT_ONCE: Final = 65_536  # bytes of an answer that a server takes without waiting for the client
 WINDOW: Final = 262_144  # bytes of a file that may wait in memory
 FORM: Final = 65_536  # bytes of a form beside its file
 MAX_KNOWN: Final = 1000  # ways that are remembered
+MAX_WAY: Final = 200  # characters
 _RULE: Final = {"return_rule": True}
+_KNOWN: Final = ("GET", "POST")
 _NO_PATH: Final = (
     b'{"type":"urn:quart-app:problem:invalid-input","title":"Invalid input","status":400,'
     b'"detail":"the target of the request is no path","error":"Invalid input"}'
@@ -34,9 +41,13 @@ _NO_PATH: Final = (
 
 
 class BoundedBody(Body):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    """`share`: what its request has of the memory for bodies."""
+
+    def __init__(self, expected: int | None, limit: int | None, share: Share | None = None) -> None:
+        super().__init__(expected, limit)
         self._arrived = 0
+        self._expected = expected
+        self._share = share
         self.complete = False
         """All of it has arrived, and nothing of it is left on the connection."""
 
@@ -46,13 +57,28 @@ class BoundedBody(Body):
         super().set_complete()
 
     async def put(self, data: bytes) -> None:
-        """Called by Quart 0.23 for each piece; 0.22 has `append`, which counts by itself."""
-        self._arrived += len(data)
-        if self._max_content_length is None or self._arrived <= self._max_content_length:
+        """Called by Quart 0.23 for each piece."""
+        if self._is_let_in(len(data)):
             await super().put(data)  # type: ignore[misc, unused-ignore]
-        elif self._must_raise is None:
+
+    def append(self, data: bytes) -> None:
+        """Called by Quart 0.22 for each piece."""
+        if self._is_let_in(len(data)):
+            super().append(data)
+
+    def _is_let_in(self, size: int) -> bool:
+        if self._must_raise is not None:
+            return False
+        self._arrived += size
+        limit = self._max_content_length
+        if limit is not None and self._arrived > limit:
             self._must_raise = RequestEntityTooLarge()
+        elif self._share is not None and self._arrived > SMALL:
+            self._must_raise = self._share.hold(self._expected or limit or self._arrived)
+            self._share = None
+        if self._must_raise is not None:
             self.set_complete()
+        return self._must_raise is None
 
 
 class Pace:
@@ -93,7 +119,7 @@ class SiteRequest(Request):
         if self.path in self.file_paths and self.headers.get("Content-Type", "").lower().startswith("multipart/"):
             self.pace = Pace()
             return BoundedBody(expected, self.file_limit)
-        return BoundedBody(expected, limit)
+        return BoundedBody(expected, limit, share_of(self.scope))
 
     # create_app has its hooks and error handlers on the app, none on a blueprint; Quart looks for the blueprints of a
     # request four times.
@@ -115,7 +141,8 @@ class SiteConnection(ASGIHTTPConnection):
 
     async def handle_request(self, request: Any, send: Any) -> None:
         pace = request.pace
-        if request.body.complete:
+        if request.body.complete or not _announces_a_body(request.scope["headers"]):
+            # Quart 0.23 answers what needs no body before it has looked for one.
             await super().handle_request(request, send)
             return
 
@@ -130,6 +157,20 @@ class SiteConnection(ASGIHTTPConnection):
             await send(message)
 
         await super().handle_request(request, answer)
+
+    async def _send_response(self, send: Any, response: Any) -> None:
+        """Quart sends the body of an answer and then an empty piece, to end it."""
+        body = response.response
+        if type(body) is not DataBody or len(body.data) > AT_ONCE or getattr(self, "_disconnected", False):
+            await super()._send_response(send, response)
+            return
+        headers = encode_headers(response.headers)
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": body.data[body.begin : body.end], "more_body": False})
+
+
+def _announces_a_body(headers: Any) -> bool:
+    return any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in headers)
 
 
 def closing(headers: Any) -> list[tuple[bytes, bytes]]:
@@ -163,10 +204,10 @@ class SiteRule(QuartRule):
 
 class SiteMap(QuartMap):
     """One site: no route depends on the Host, so there is nothing to find out from it. What is posted goes to the same
-    few places again and again, so the way there is remembered."""
+    few places again and again, and who waits for a task asks for it again and again: the way there is remembered."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.known: dict[str, tuple[Any, Any]] = {}
+        self.known: dict[tuple[str, str], tuple[Any, Any]] = {}
         super().__init__(*args, **kwargs)
 
     def add(self, rulefactory: RuleFactory) -> None:
@@ -183,15 +224,17 @@ class SiteMap(QuartMap):
 class SiteAdapter(MapAdapter):
     def match(self, *args: Any, **kwargs: Any) -> Any:
         """Quart asks once a request, for a rule and its arguments, and gives `return_rule` alone."""
-        if self.default_method != "POST" or args or kwargs != _RULE:
+        if args or kwargs != _RULE or self.websocket or self.default_method not in _KNOWN:
             return super().match(*args, **kwargs)
-        known: dict[str, tuple[Any, Any]] = self.map.known  # type: ignore[attr-defined]
-        found = known.get(self.path_info)
+        known: dict[tuple[str, str], tuple[Any, Any]] = self.map.known  # type: ignore[attr-defined]
+        way = (self.default_method, self.path_info)
+        found = known.get(way)
         if found is None:
             found = super().match(**kwargs)
             if len(known) >= MAX_KNOWN:
                 known.clear()
-            known[self.path_info] = found
+            if len(self.path_info) <= MAX_WAY:
+                known[way] = found
         rule, values = found
         return rule, dict(values)
 
@@ -217,6 +260,8 @@ class Site(Quart):
     url_map_class = SiteMap
     session_interface = NoSessions()  # type: ignore[assignment]
 
+    flight: Flight | None = None
+
     def take_files(self, limit: int, *paths: str) -> None:
         """These routes take a form with a file of up to `limit` bytes; all others have MAX_CONTENT_LENGTH."""
 
@@ -234,6 +279,16 @@ class Site(Quart):
         return super().ensure_async(func)
 
     async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None:
+        if self.flight is None or scope["type"] != "http" or scope.get("quart_app.operator") is True:
+            await self._answer(scope, receive, send)
+            return
+        scope["quart_app.share"] = share = self.flight.begin()
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            share.end()
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await super().asgi_app(scope, receive, send)
             return

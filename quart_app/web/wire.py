@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import importlib.util
 import sys
 from collections.abc import Generator
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import h11
 import hypercorn.asyncio.run
@@ -21,7 +22,7 @@ import wsproto.connection
 import wsproto.events
 import wsproto.handshake
 from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.events import Closed, Event, RawData
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.events import Body, Data, Request
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import H11WSConnection
@@ -30,6 +31,8 @@ from quart import Websocket
 from wsproto.connection import ConnectionState
 
 from quart_app.web import http2
+from quart_app.web.accepting import listeners
+from quart_app.web.connections import Connections, Place
 from quart_app.web.site import method_of
 from quart_app.web.stall import GOODBYE, Stall, stopping, unsent
 
@@ -38,22 +41,34 @@ FRAMES: Final = 100  # a second and WebSocket, of those that no handler hears of
 SMALL: Final = 512  # bytes: pieces of a message are as large as the client can send them, or are counted
 FLOOD: Final = 1008  # RFC 6455, 7.4.1
 _DEAF: Final = "quart_app.deaf"
+_worker_serve: Final = hypercorn.asyncio.run.worker_serve
 
 
-def install() -> None:
+def install(connections: Connections) -> None:
+    _Server.places = connections
     for module in (hypercorn.protocol.ws_stream, wsproto.handshake):
         _replace(module, server_extensions_handshake=_accept_none, Connection=_Connection)
     _replace(hypercorn.protocol.h11, WSStream=_Stream)
     _replace(hypercorn.protocol, H11Protocol=_Protocol)
-    _replace(hypercorn.asyncio.run, TCPServer=_Server)
+    _replace(hypercorn.asyncio.run, TCPServer=_Server, worker_serve=_serve)
     http2.install(_Stream)
     if "uvicorn" in sys.modules:
         flow = importlib.import_module("uvicorn.protocols.http.flow_control").FlowControl
         if not hasattr(flow, "drains"):
             _replace(flow, drains=flow.drain, drain=_drain)
+        if importlib.util.find_spec("httptools"):
+            importlib.import_module("quart_app.web.uvicorn_wire").install(connections)
         server = importlib.import_module("uvicorn.protocols.http.h11_impl").H11Protocol
         if not hasattr(server, "opens"):
             _replace(server, opens=server.connection_made, connection_made=_open)
+
+
+async def _serve(app: Any, config: Any, *, sockets: Any = None, shutdown_trigger: Any = None) -> None:
+    """Under the `hypercorn` command, which has made its sockets before it imports the app."""
+    if sockets is not None:
+        given = (listeners(sockets.secure_sockets), listeners(sockets.insecure_sockets), sockets.quic_sockets)
+        sockets = type(sockets)(*given)
+    await _worker_serve(app, config, sockets=sockets, shutdown_trigger=shutdown_trigger)
 
 
 class Http1(h11.Connection):
@@ -147,13 +162,27 @@ class _AnotherVersion(Exception):
 
 
 class _Server(TCPServer):
-    """A connection that is ended when its client does not take what it asked for."""
+    """A connection that has a place among those that there may be, and is ended when its client does not take what it
+    asked for."""
 
+    places: ClassVar[Connections]
+    _place: Place | None = None
     _stall: Stall | None = None
+
+    async def run(self) -> None:
+        self._place = self.places.enter(self.writer.transport)
+        if self._place is None:
+            return
+        try:
+            await super().run()
+        finally:
+            self.places.leave(self._place)
 
     async def protocol_send(self, event: Event) -> None:
         if isinstance(event, RawData):
             self._watch(len(event.data), HIGH_WATER)
+        elif isinstance(event, Updated) and self._place is not None:
+            (self.places.idle if event.idle else self.places.busy)(self._place)
         await super().protocol_send(event)
 
     async def _close(self) -> None:

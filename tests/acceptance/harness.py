@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeVar
 import httpx
 import pytest
 
-Command = Literal["serve", "hypercorn", "uvicorn"]
+Command = Literal["serve", "serve-uvicorn", "hypercorn", "uvicorn"]
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +38,12 @@ def until(condition: Callable[[], T], what: str, deadline: float = DEADLINE) -> 
         if time.monotonic() > ends:
             raise AssertionError(f"waited {deadline:g} s in vain for {what}")
         time.sleep(0.01)
+
+
+def need(command: Command) -> None:
+    """Skip the test, loudly, when this server is not installed."""
+    for name in {"uvicorn": ["uvicorn"], "serve-uvicorn": ["uvicorn", "httptools"]}.get(command, []):
+        pytest.importorskip(name, reason=f"{name.upper()} IS NOT INSTALLED: requirements-dev.txt has it")
 
 
 def alive(pid: int) -> bool:
@@ -106,11 +112,11 @@ class Server:
 
     def start(self, command: Command = "serve", *more: str, prefix: tuple[str, ...] = ("-m",)) -> Server:
         """Start a process; it need not become ready. `prefix`: what Python is told before the name of the module."""
-        if command == "uvicorn":
-            pytest.importorskip("uvicorn", reason="UVICORN IS NOT INSTALLED: requirements-dev.txt has it")
+        need(command)
         address, config = f"127.0.0.1:{self.port}", str(ROOT / "hypercorn.toml")
         arguments = {
             "serve": ["quart_app", "serve", "--bind", address, "--config", config],
+            "serve-uvicorn": ["quart_app", "serve", "--server", "uvicorn", "--bind", address, "--config", config],
             "hypercorn": ["hypercorn", "-c", config, "-b", address, *more, "quart_app.asgi:app"],
             "uvicorn": ["uvicorn", "--host", "127.0.0.1", "--port", str(self.port), *more, "quart_app.asgi:app"],
         }[command]

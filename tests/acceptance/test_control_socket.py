@@ -16,7 +16,7 @@ from tests.acceptance.harness import Command as ServerCommand
 from tests.acceptance.harness import Server, lines_of, until
 from tests.acceptance.test_cli import good, one_line
 
-EVERY: list[ServerCommand] = ["serve", "hypercorn", "uvicorn"]
+EVERY: list[ServerCommand] = ["serve", "serve-uvicorn", "hypercorn", "uvicorn"]
 
 
 def control(server: Server) -> Path:

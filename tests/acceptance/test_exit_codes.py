@@ -15,7 +15,7 @@ import pytest
 from tests.acceptance.conftest import MakeServer
 from tests.acceptance.harness import Command, Server
 
-EVERY_COMMAND: list[Command] = ["serve", "hypercorn", "uvicorn"]
+EVERY_COMMAND: list[Command] = ["serve", "serve-uvicorn", "hypercorn", "uvicorn"]
 
 
 def one_line(server: Server) -> str:
@@ -60,6 +60,13 @@ def test_a_bad_setting_is_78_under_other_servers_too(make_server: MakeServer, co
     server = make_server(concurrency="many").start(command)
     assert server.wait_exit() == 78
     assert "QUART_APP_CONCURRENCY" in one_line(server)
+
+
+def test_a_server_that_is_not_installed_is_78_and_says_what_to_install(server: Server) -> None:
+    missing = "import runpy, sys; sys.modules['httptools'] = None; runpy.run_module('quart_app', run_name='__main__')"
+    server.run("-c", missing, "serve", "--server", "uvicorn")
+    assert server.wait_exit() == 78
+    assert "pip install uvicorn httptools uvloop" in one_line(server)
 
 
 def test_a_bad_setting_in_a_dotenv_file_is_78_too(server: Server) -> None:

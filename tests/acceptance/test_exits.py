@@ -11,9 +11,10 @@ import pytest
 from tests.acceptance.harness import Command, Server, until
 
 
+@pytest.mark.parametrize("command", ["serve", "serve-uvicorn"])
 @pytest.mark.parametrize("how", ["wait_for", "gather", "task", "detached", "callback", "stop"])
-def test_sys_exit_anywhere_inside_a_handler_leaves_the_server_alive(server: Server, how: str) -> None:
-    server.start().wait_ready()
+def test_sys_exit_anywhere_inside_a_handler_leaves_the_server_alive(server: Server, how: str, command: Command) -> None:
+    server.start(command).wait_ready()
     pid = server.pid
     for _ in range(2):
         ended = server.ended(server.post("exits-inside", {"how": how}), deadline=10)

@@ -49,7 +49,7 @@ def living(made: dict[str, list[int]]) -> set[str]:
     return {name for name, pids in made.items() if any(map(alive, pids))}
 
 
-@pytest.mark.parametrize("command", ["serve", "hypercorn", "uvicorn"])
+@pytest.mark.parametrize("command", ["serve", "serve-uvicorn", "hypercorn", "uvicorn"])
 def test_after_a_kill_the_next_server_starts_beside_what_tasks_have_left(
     server: Server, journal: Path, flag: Path, made: dict[str, list[int]], command: Command
 ) -> None:
@@ -75,7 +75,7 @@ def test_after_a_kill_the_next_server_starts_beside_what_tasks_have_left(
     assert server.command("audit").returncode == 0
 
 
-@pytest.mark.parametrize("command", ["serve", "uvicorn"])
+@pytest.mark.parametrize("command", ["serve", "serve-uvicorn", "uvicorn"])
 def test_a_forked_child_that_leaves_its_handler_ends_as_a_program_does_and_never_serves(
     server: Server, command: Command
 ) -> None:

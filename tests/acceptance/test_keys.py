@@ -12,7 +12,7 @@ import pytest
 
 from tests.acceptance.conftest import MakeServer
 from tests.acceptance.followers import open_stream, open_websocket, read_all
-from tests.acceptance.harness import ROOT, Command, Server, until
+from tests.acceptance.harness import ROOT, Command, Server, need, until
 from tests.acceptance.test_exit_codes import one_line
 
 KEY = "correct-horse-battery-staple"
@@ -84,17 +84,17 @@ def test_the_same_keys_hold_under_other_servers(make_server: MakeServer, command
     assert server.client.get("/tasks", headers=with_key(KEY)).status_code == 200
 
 
-@pytest.mark.parametrize("command", ["serve", "hypercorn", "uvicorn"])
+@pytest.mark.parametrize("command", ["serve", "serve-uvicorn", "hypercorn", "uvicorn"])
 def test_over_a_unix_socket_no_key_is_needed_while_there_are_none(server: Server, command: Command) -> None:
     path = f"/tmp/quart_app-{server.port}.sock"
     config = str(ROOT / "hypercorn.toml")
     arguments = {
         "serve": ["quart_app", "serve", "--bind", f"unix:{path}", "--config", config],
+        "serve-uvicorn": ["quart_app", "--server", "uvicorn", "--bind", f"unix:{path}", "--config", config],
         "hypercorn": ["hypercorn", "-c", config, "-b", f"unix:{path}", "quart_app.asgi:app"],
         "uvicorn": ["uvicorn", "--uds", path, "quart_app.asgi:app"],
     }[command]
-    if command == "uvicorn":
-        pytest.importorskip("uvicorn", reason="UVICORN IS NOT INSTALLED: requirements-dev.txt has it")
+    need(command)
     server.client.close()
     server.client = httpx.Client(transport=httpx.HTTPTransport(uds=path), base_url="http://localhost", timeout=30)
     try:
@@ -122,8 +122,7 @@ def test_a_server_that_others_reach_answers_them_nothing_without_keys(server: Se
         "hypercorn": ["hypercorn", "-c", config, "-b", f"{address}:{server.port}", "quart_app.asgi:app"],
         "uvicorn": ["uvicorn", "--host", address, "--port", str(server.port), "quart_app.asgi:app"],
     }[command]
-    if command == "uvicorn":
-        pytest.importorskip("uvicorn", reason="UVICORN IS NOT INSTALLED: requirements-dev.txt has it")
+    need(command)
     server.client.base_url = httpx.URL(f"http://{address}:{server.port}")
     server.run("-m", *arguments).wait_ready()
     for forwarded in ({}, {"X-Forwarded-For": "127.0.0.1", "Host": "127.0.0.1"}):
@@ -182,7 +181,7 @@ def test_keys_survive_a_kill(server: Server) -> None:
     assert statuses == [200, 200, 401]
 
 
-@pytest.mark.parametrize("command", ["serve", "uvicorn"])
+@pytest.mark.parametrize("command", ["serve", "serve-uvicorn", "uvicorn"])
 def test_the_streams_of_a_revoked_key_end(server: Server, command: Command) -> None:
     server.start(command).wait_ready()
     chief = new_key(server, "chief", "admin")

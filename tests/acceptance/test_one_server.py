@@ -13,7 +13,7 @@ from tests.acceptance.harness import Command, Server, alive, children, lines_of,
 from tests.acceptance.test_exit_codes import one_line
 
 
-@pytest.mark.parametrize("command", ["serve", "hypercorn", "uvicorn"])
+@pytest.mark.parametrize("command", ["serve", "serve-uvicorn", "hypercorn", "uvicorn"])
 def test_a_second_server_is_75_and_names_the_first(make_server: MakeServer, command: Command) -> None:
     first, second = make_server(), make_server()
     first.start().wait_ready()

@@ -18,7 +18,7 @@ KINDS = Path(__file__).with_name("saboteurs.py")
 CLOSED = {"0": "0<&-", "1": "1>&-", "2": "2>&-", "all": "0<&- 1>&- 2>&-"}
 
 
-@pytest.mark.parametrize("command", ["serve", "hypercorn", "uvicorn"])
+@pytest.mark.parametrize("command", ["serve", "serve-uvicorn", "hypercorn", "uvicorn"])
 def test_a_task_may_change_the_working_directory(make_server: MakeServer, tmp_path: Path, command: Command) -> None:
     """With relative paths in the settings, as they are by default."""
     server = make_server(data_dir="data", tasks=os.path.relpath(KINDS, tmp_path), simulated_add_seconds=2)

@@ -11,7 +11,7 @@ from tests.acceptance.harness import Command, Server, lines_of, until
 from tests.acceptance.saboteurs import SIGNALS, STOPS
 
 KINDS = Path(__file__).with_name("saboteurs.py")
-every_command = pytest.mark.parametrize("command", ["serve", "hypercorn", "uvicorn"])
+every_command = pytest.mark.parametrize("command", ["serve", "serve-uvicorn", "hypercorn", "uvicorn"])
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_what_an_ordinary_end_of_a_process_waits_for_keeps_nobody(
 @pytest.mark.parametrize(
     ("command", "kind"),
     [
-        *((command, "cancel-all") for command in ("serve", "hypercorn", "uvicorn")),
+        *((command, "cancel-all") for command in ("serve", "serve-uvicorn", "hypercorn", "uvicorn")),
         *((command, "break-the-loop") for command in ("serve", "hypercorn")),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 from tests.acceptance.conftest import MakeServer
 from tests.acceptance.harness import Command, Server, alive, lines_of, until
 
-every_command = pytest.mark.parametrize("command", ["serve", "hypercorn", "uvicorn"])
+every_command = pytest.mark.parametrize("command", ["serve", "serve-uvicorn", "hypercorn", "uvicorn"])
 
 
 @contextmanager

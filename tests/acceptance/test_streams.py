@@ -18,7 +18,7 @@ from tests.acceptance.harness import Command, Server, sockets_of, until
 STREAMS = 100
 TASKS = 20
 
-every_command = pytest.mark.parametrize("command", ["serve", "hypercorn", "uvicorn"])
+every_command = pytest.mark.parametrize("command", ["serve", "serve-uvicorn", "hypercorn", "uvicorn"])
 
 
 @contextmanager

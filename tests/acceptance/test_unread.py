@@ -12,7 +12,7 @@ from tests.acceptance.conftest import MakeServer
 from tests.acceptance.followers import open_stream, open_websocket, read_all
 from tests.acceptance.harness import Command, Server, sockets_of, until
 
-every_command = pytest.mark.parametrize("command", ["serve", "hypercorn", "uvicorn"])
+every_command = pytest.mark.parametrize("command", ["serve", "serve-uvicorn", "hypercorn", "uvicorn"])
 
 # The servers' own commands, with less patience.
 IMPATIENT = """
@@ -82,7 +82,9 @@ def test_there_is_no_http_2_without_tls(server: Server, command: Command) -> Non
 
 
 @pytest.mark.parametrize(
-    ("command", "more"), [("serve", ()), ("hypercorn", ()), ("uvicorn", ("--ws", "wsproto"))], ids=str
+    ("command", "more"),
+    [("serve", ()), ("serve-uvicorn", ()), ("hypercorn", ()), ("uvicorn", ("--ws", "wsproto"))],
+    ids=str,
 )
 def test_a_flood_of_pongs_ends_its_websocket(server: Server, command: Command, more: tuple[str, ...]) -> None:
     server.start(command, *more).wait_ready()

@@ -14,9 +14,12 @@ from tests.hostile.server import Server
 KINDS = Path(__file__).with_name("kinds.py")
 
 
-@pytest.fixture(scope="package")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    started = Server(tmp_path_factory.mktemp("hostile"), tasks=str(KINDS))
+@pytest.fixture(scope="package", params=["hypercorn", "uvicorn"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    if request.param == "uvicorn":
+        for name in ("uvicorn", "httptools"):
+            pytest.importorskip(name, reason="UVICORN IS NOT INSTALLED: requirements-dev.txt has it")
+    started = Server(tmp_path_factory.mktemp("hostile"), kind=request.param, tasks=str(KINDS))
     yield started
     assert started.stop() == 0
 

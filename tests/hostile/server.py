@@ -18,8 +18,9 @@ DEADLINE: Final = 30.0
 
 
 class Server:
-    def __init__(self, folder: Path, console: int | None = None, **settings: str) -> None:
-        """`console`: a descriptor for its stderr, in place of the file `stderr`."""
+    def __init__(self, folder: Path, console: int | None = None, kind: str = "hypercorn", **settings: str) -> None:
+        """`console`: a descriptor for its stderr, in place of the file `stderr`. `kind`: what serves HTTP."""
+        self.kind = kind
         self.folder = folder
         self.log = folder / "async_tasks.log"
         self.stderr = folder / "stderr.txt"
@@ -30,7 +31,7 @@ class Server:
         environment |= {"PYTHONPATH": str(ROOT), "QUART_APP_DATA_DIR": str(folder), "QUART_APP_SCHEDULES": "0"}
         environment["QUART_APP_CAT_FACTS_URL"] = "http://127.0.0.1:9/"  # nobody is there
         environment |= {f"QUART_APP_{name.upper()}": value for name, value in settings.items()}
-        command = [sys.executable, "-m", "quart_app", "--bind", f"127.0.0.1:{self.port}"]
+        command = [sys.executable, "-m", "quart_app", "--server", kind, "--bind", f"127.0.0.1:{self.port}"]
         config = ["--config", str(ROOT / "hypercorn.toml")]
         with self.stderr.open("wb") as stderr:
             # Another folder than the checkout's, so that no .env of a developer takes part.

@@ -48,7 +48,7 @@ def test_every_method_on_every_path(attack: Attack) -> None:
                 continue
             reply = attack.refused(f"{method} {path}", raw, 405)
             named = {name.strip().decode() for name in reply.headers.get(b"allow", b"").split(b",")}
-            if named != allowed:
+            if reply.body and named != allowed:
                 attack.fail(f"{method} {path} names {named}", reply)
 
 

@@ -36,6 +36,11 @@ class Reply(msgspec.Struct, frozen=True):
         return names <= document.keys() and document["status"] == self.status
 
     @property
+    def is_of_the_parser(self) -> bool:
+        """uvicorn's, which answers what it cannot read."""
+        return self.status in (400, 414, 431, 501) and not self.body
+
+    @property
     def is_hypercorns(self) -> bool:
         """Bytes that are no HTTP never reach us: the server answers with an empty 4xx, or closes."""
         return self.status == 0 or (400 <= self.status < 500 and not self.body)

@@ -16,6 +16,9 @@ CODING: Final = "coding"
 OURS: Final = "ours"
 SERVED: Final = "served"
 
+# What uvicorn's parser takes and h11 does not: RFC 9112 lets it (3 and 7.1).
+LEGAL: Final = frozenset({"two spaces", "size of 5000 digits"})
+
 _POST: Final = b"POST /tasks/echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 _CHUNKED: Final = _POST + b"Transfer-Encoding: chunked\r\n\r\n"
 _GET: Final = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
@@ -62,6 +65,7 @@ LENGTHS: Final[dict[str, tuple[bytes, Who]]] = {
     "nearly chunked": (_POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", CODING),
     "chunked in quotes": (_POST + b'Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n', CODING),
 }
+
 
 CHUNKS: Final[dict[str, tuple[bytes, Who]]] = {
     "no hexadecimal size": (_CHUNKED + b"zz\r\n{}\r\n0\r\n\r\n", HYPERCORN),
@@ -146,6 +150,11 @@ SWITCHES: Final[dict[str, tuple[bytes, Who]]] = {
     "h2c with settings that are none": (_GET + _UPGRADE + b"!!!!\r\n\r\n", SERVED),
     "h2c without settings": (_GET + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", SERVED),
     "h2c and garbage": (_GET + _UPGRADE + b"AAMAAABkAAQAAP__\r\n\r\n" + b"\xff" * 100, SERVED),
+    "h2c and a body": (_POST + _UPGRADE + b"AAMAAABkAAQAAP__\r\nContent-Length: 1\r\n\r\n[", OURS),
+    "another protocol and chunks": (
+        _CHUNKED.replace(b"Host", b"Connection: x, Upgrade\r\nUpgrade: x\r\nHost") + b"1\r\n[\r\n0\r\n\r\n",
+        OURS,
+    ),
     "websocket where there is none": (b"GET /hello HTTP/1.1\r\nHost: localhost\r\n" + _SOCKET + _KEY + b"\r\n", OURS),
     "websocket on no route": (b"GET /ws/nowhere HTTP/1.1\r\nHost: localhost\r\n" + _SOCKET + _KEY + b"\r\n", OURS),
     "websocket on /start": (b"GET /start/1/2 HTTP/1.1\r\nHost: localhost\r\n" + _SOCKET + _KEY + b"\r\n", OURS),
