@@ -75,6 +75,7 @@ class Doorkeeper:
         self._guesses = Guesses()
         self._told = False
         self._open = frozenset(door.prefix + path for path in OPEN)
+        self._document = f"{door.prefix}/openapi.json"
         self._docs = f"{door.prefix}/docs/"
 
     async def admit(self, request: BaseRequestWebsocket) -> None:
@@ -82,7 +83,9 @@ class Doorkeeper:
         403, 429, and Draining while there is no store to ask."""
         scope: Any = request.scope
         path = request.path
-        if path in self._open or path.startswith(self._docs):
+        if path == self._document:
+            scope["quart_app.caller"] = self._if_known(request)
+        elif path in self._open or path.startswith(self._docs):
             scope["quart_app.caller"] = _NOBODY
         else:
             try:
@@ -93,6 +96,13 @@ class Doorkeeper:
                 detail = "too many wrong keys came from here"
                 raise Problem(429, "too-many-wrong-keys", "Too Many Requests", detail, header) from None
             require(request, _NEEDED.get(request.method, "write"))
+
+    def _if_known(self, request: BaseRequestWebsocket) -> Caller:
+        """The caller of what is open, and shows to each what he may use."""
+        try:
+            return self._find(request)
+        except (Problem, _Held):
+            return _NOBODY
 
     def _find(self, request: BaseRequestWebsocket) -> Caller:
         if request.scope.get("quart_app.operator") is True and _forwarded(request) is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Iterable
 from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +13,9 @@ from quart import Blueprint, Response, current_app
 from werkzeug.exceptions import NotFound
 
 from quart_app.core.errors import UnknownKind
+from quart_app.core.keys import Caller
 from quart_app.web import parse, render
+from quart_app.web.auth import caller
 from quart_app.web.door import Door, this_request
 from quart_app.web.files_in_memory import FilesInMemory
 from quart_app.web.openapi import document, shapes
@@ -24,6 +25,7 @@ from quart_app.web.tasks import known_versions
 if TYPE_CHECKING:
     from quart_app.runner.registry import TaskKind
 
+MAX_DOCUMENTS: Final = 32  # in memory; a server has few kinds of readers
 _OURS: Final = Path(document.__file__).parent
 # Swagger UI's style sheet has its images inside.
 _POLICY: Final = "; ".join(
@@ -42,8 +44,7 @@ class DocsViews:
     def __init__(self, door: Door) -> None:
         self._door = door
         self._files = FilesInMemory(door)
-        self._document = b""
-        self._etag = ""
+        self._documents: dict[tuple[frozenset[str], frozenset[str] | None], tuple[bytes, str]] = {}
 
     def blueprint(self) -> Blueprint:
         made = Blueprint("quart_app_docs", __name__)
@@ -56,29 +57,42 @@ class DocsViews:
 
     async def kinds(self) -> Response:
         parse.query(this_request(), {})
-        registry = self._door.service.registry
-        kinds: Iterable[TaskKind[..., Any]] = sorted(registry, key=lambda kind: kind.name)
+        kinds = sorted(self._shown(caller(this_request())), key=lambda kind: kind.name)
         return render.answer(shapes.Kinds([_kind(kind) for kind in kinds]))
 
     async def kind(self, kind: str) -> Response:
         parse.query(this_request(), {})
         found = self._door.service.registry.get(kind)
-        if found is None:
+        if found is None or not _may_start(caller(this_request()), found):
             raise UnknownKind(f"no kind {kind[:100]!r} is registered")
         return render.answer(_kind(found))
 
     async def document(self) -> Response:
         request = this_request()
         parse.query(request, {})
-        if not self._document:
-            made = document.build(current_app.url_map.iter_rules(), self._door.service.registry, self._door.prefix)
-            self._document = msgspec.json.encode(made)
-            self._etag = hashlib.sha256(self._document).hexdigest()[:16]
-        headers = {"ETag": f'"{self._etag}"', "Cache-Control": "no-cache"}
+        made, etag = self._document_of(caller(request))
+        headers = {"ETag": f'"{etag}"', "Cache-Control": "private, no-cache", "Vary": "Authorization, X-API-Key"}
         known = known_versions(request)
-        if known is not None and ("*" in known or self._etag in known):
+        if known is not None and ("*" in known or etag in known):
             return render.empty(304, headers)
-        return render.answer(msgspec.Raw(self._document), headers=headers)
+        return render.answer(msgspec.Raw(made), headers=headers)
+
+    def _document_of(self, reader: Caller) -> tuple[bytes, str]:
+        """What the reader may use, and its version; made once for all who may the same."""
+        of = (reader.scopes, reader.kinds)
+        if (found := self._documents.get(of)) is not None:
+            return found
+        if len(self._documents) >= MAX_DOCUMENTS:
+            self._documents.clear()
+        kinds = self._shown(reader) if "write" in reader.scopes else ()
+        made = msgspec.json.encode(
+            document.build(current_app.url_map.iter_rules(), kinds, self._door.prefix, reader.scopes)
+        )
+        self._documents[of] = found = made, hashlib.sha256(made).hexdigest()[:16]
+        return found
+
+    def _shown(self, reader: Caller) -> list[TaskKind[..., Any]]:
+        return [kind for kind in self._door.service.registry if _may_start(reader, kind)]
 
     async def page(self) -> Response:
         if this_request().path.endswith("/"):  # the page's addresses are relative to /docs
@@ -91,6 +105,13 @@ class DocsViews:
         if file not in FILES:
             raise NotFound
         return await self._files.answer((_OURS if file == "start.js" else _swagger_ui()) / file, FILES[file])
+
+
+def _may_start(reader: Caller, kind: TaskKind[..., Any]) -> bool:
+    """As far as its key's kinds and the kind's scope say: who may only read is shown the kinds all the same."""
+    return (reader.kinds is None or kind.name in reader.kinds) and (
+        kind.options.scope != "admin" or "admin" in reader.scopes
+    )
 
 
 def _kind(kind: TaskKind[..., Any]) -> shapes.Kind:

@@ -68,3 +68,20 @@ def test_somebody_talks_in_the_chat_as_the_readme_shows(server: Server, visit: V
     with page.expect_console_message(lambda message: message.text == "Message: Hello"):
         page.evaluate(f"() => {{ {lines} }}")
     assert visit.wrong == []
+
+
+def test_a_key_that_is_entered_shows_what_it_may_use(server: Server, visit: Visit) -> None:
+    key = "a-key-of-24-characters-x"
+    server.environment["QUART_APP_API_KEYS"] = f"ann:{key}"
+    server.start().wait_ready()
+    page = visit.page
+    page.goto(f"{server.url}/docs")
+    operations = page.locator(".opblock")
+    operations.first.wait_for()
+    assert operations.filter(has_text="/tasks/add").count() == 0
+    page.locator("button.authorize").first.click()
+    page.locator(".auth-container").first.locator("input").fill(key)
+    page.locator(".auth-container").first.locator("button[type=submit]").click()
+    page.locator(".auth-wrapper button.btn-done").first.click()
+    operations.filter(has_text="/tasks/add").first.wait_for()
+    assert visit.wrong == []

@@ -7,7 +7,7 @@ themselves, and knows nothing of one operation a kind.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -35,6 +35,8 @@ _SECURITY: Final = {
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": _WHEN},
 }
 _CREATE: Final = "tasks.create"  # described once a kind
+_OF_ADMINS: Final = ("keys.", "acts.")
+_STARTING: Final = ("quickstart.start", "cats.")  # a task, by a GET
 _OF_THE_KIND: Final = ("priority", "queue", "max_attempts", "timeout", "expires")
 _TAGS: Final = {"type": "array", "items": parse.tag.schema, "maxItems": options.MAX_TAGS}
 _VARIABLE: Final = re.compile(r"<(?:[^:<>]*:)?([^<>]+)>")
@@ -46,9 +48,10 @@ Every error is a problem document (RFC 9457). Every GET has its HEAD.
 """
 
 
-def build(rules: Iterable[Rule], kinds: Iterable[TaskKind[..., Any]], prefix: str) -> Json:
-    """`rules` of the app: those of other blueprints are not ours to describe. `prefix` is the mount, "" or "/x"."""
-    routes = list(_routes(rules, prefix))
+def build(rules: Iterable[Rule], kinds: Iterable[TaskKind[..., Any]], prefix: str, scopes: Collection[str]) -> Json:
+    """`rules` of the app: those of other blueprints are not ours to describe. `kinds` and `scopes`: what the reader may
+    use. `prefix` is the mount, "" or "/x"."""
+    routes = [route for route in _routes(rules, prefix) if _needed(*route[1:]) in (*scopes, None)]
     schemas = _Schemas()
     described = [schemas.kind(kind) for kind in sorted(kinds, key=lambda kind: kind.name)]
     paths: dict[str, Json] = {}
@@ -62,7 +65,7 @@ def build(rules: Iterable[Rule], kinds: Iterable[TaskKind[..., Any]], prefix: st
                 operation["requestBody"] = _batch(described, schemas)
             paths.setdefault(path, {})[method] = operation
     for path, _, endpoint in routes:
-        if endpoint in operations.FORMS:
+        if endpoint in operations.FORMS and path in paths:
             _take_form(paths[path]["post"], operations.FORMS[endpoint])
     return {
         "openapi": "3.1.0",
@@ -80,6 +83,16 @@ def build(rules: Iterable[Rule], kinds: Iterable[TaskKind[..., Any]], prefix: st
         "paths": dict(sorted(paths.items())),
         "components": _components(paths, schemas),
     }
+
+
+def _needed(method: str, endpoint: str) -> str | None:
+    """The scope without which a route answers 401 or 403 to everything."""
+    described = operations.OPERATIONS.get(endpoint)
+    if described is not None and not described.needs_key:
+        return None
+    if endpoint.startswith(_OF_ADMINS):
+        return "admin"
+    return "read" if method == "get" and not endpoint.startswith(_STARTING) else "write"
 
 
 class _Kind(NamedTuple):
