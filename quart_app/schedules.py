@@ -21,7 +21,7 @@ from quart_app.core.errors import (
     UploadNotFound,
 )
 from quart_app.core.request import EnqueueOptions, TaskRequest
-from quart_app.core.schedule import MAX_ARGS, MAX_OWNED, TAG, Schedule, first_fire
+from quart_app.core.schedule import MAX_ARGS, MAX_OWNED, TAG, Schedule, first_fire, key_of
 from quart_app.core.task import Enqueued
 from quart_app.runner.registry import TaskKind
 from quart_app.service import TaskService
@@ -63,15 +63,21 @@ class Schedules:
     # --- reading
 
     async def find(self, owner: str | None, after: str, limit: int) -> list[Schedule]:
-        """By name, those above `after`."""
+        """By key (the owner, then the name), those above `after`."""
         return await self._store.find_schedules(owner, after, limit)
 
     async def get(self, name: str, owner: str | None) -> Schedule:
-        """Raises ScheduleNotFound."""
-        found = await self._store.get_schedule(name)
-        if found is None or (owner is not None and found.owner != owner):
+        """`owner` None: whoever has one. Raises ScheduleNotFound, and ScheduleConflict when several have."""
+        if owner is not None:
+            one = await self._store.get_schedule(key_of(name, owner))
+            found = [one] if one is not None else []
+        else:
+            found = await self._store.schedules_named(name)
+        if not found:
             raise ScheduleNotFound(name)
-        return found
+        if len(found) > 1:
+            raise ScheduleConflict("several owners have a schedule of this name; say whose it is: ?owner=NAME")
+        return found[0]
 
     # --- changing
 
@@ -83,7 +89,7 @@ class Schedules:
         made = Schedule(**{**fields, "name": name, "owner": owner, "args": args, "created_at": now})
         made = _planned(made, now)
         if not await self._store.add_schedule(made, MAX_OWNED):
-            if await self._store.get_schedule(name) is not None:
+            if await self._store.get_schedule(made.key) is not None:
                 raise ScheduleConflict(f"there is a schedule of the name {name} already")
             raise ScheduleConflict(f"one owner has at most {MAX_OWNED} schedules")
         return made
@@ -109,15 +115,15 @@ class Schedules:
             after = _planned(after, now)
         if not await self._store.change_schedule(after, planned):
             raise ScheduleConflict("somebody else has just changed it; look again")
-        return await self.get(name, owner)
+        return await self.get(name, before.owner)
 
     async def delete(self, name: str, owner: str | None) -> None:
         found = await self.get(name, owner)
         if found.source == "code":
             raise ScheduleConflict("this schedule stands in the code; pause it instead")
-        await self._store.delete_schedule(name)
+        await self._store.delete_schedule(found.key)
 
-    async def trigger(self, name: str, owner: str | None) -> Enqueued:
+    async def trigger(self, name: str, owner: str | None, by_owner: bool = False) -> Enqueued:
         """A fire outside the plan, of a paused schedule too. Raises ScheduleConflict when the owner's key opens nothing
         any more, and as `TaskService.accept`."""
         found = await self.get(name, owner)
@@ -125,10 +131,10 @@ class Schedules:
         try:
             (made,) = await self._service.accept([TaskRequest(found.kind, codec.loads(found.args), options)])
         except KeyGone as error:
-            if owner is not None:
+            if by_owner:
                 raise
             raise ScheduleConflict(f"it does not fire: {error}") from None
-        await self._store.note_task(name, made.id)
+        await self._store.note_task(found.key, made.id)
         return made
 
     async def _checked(self, kind: str, args: Any, owner: str, now: int) -> str:

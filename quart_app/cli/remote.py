@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import httpx
 
@@ -140,7 +140,7 @@ async def _schedules(api: Api, arguments: argparse.Namespace) -> None:
     while page is not None:
         document = (await api.call("GET", "/schedules", params=page)).json()
         schedules += document["schedules"]
-        page = {"limit": PAGE, "cursor": schedules[-1]["name"]} if document["next"] is not None else None
+        page = dict(parse_qsl(urlsplit(document["next"]).query)) if document["next"] is not None else None
     if arguments.json:
         print(json.dumps({"schedules": schedules, "next": None}, ensure_ascii=False, separators=(",", ":")))
     else:

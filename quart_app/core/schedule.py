@@ -58,7 +58,8 @@ class Plan(msgspec.Struct, frozen=True):
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """A schedule as it is stored; the field order is that of the statement `schedule_columns`. `args` is JSON text.
-    `next_at` None: it is paused, or will never fire again. `revision` rises with every change of the definition."""
+    `next_at` None: it is paused, or will never fire again. `revision` rises with every change of the definition. Names
+    are unique among one owner's."""
 
     name: str
     owner: str = ""
@@ -79,8 +80,18 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None = None
 
     @property
+    def key(self) -> str:
+        """Its name among everybody's."""
+        return key_of(self.name, self.owner)
+
+    @property
     def plan(self) -> Plan:
         return Plan(self.cron, self.every_ms, self.timezone)
+
+
+def key_of(name: str, owner: str) -> str:
+    """Neither has a slash."""
+    return f"{owner}/{name}" if owner else name
 
 
 class Turn(msgspec.Struct, frozen=True):

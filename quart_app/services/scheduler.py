@@ -69,7 +69,7 @@ class Scheduler:
                 if next_at != schedule.next_at:
                     log.info("schedule %s was planned by a clock that was ahead; it is planned anew", schedule.name)
                     await self._store.fire(schedule, [], next_at, error=schedule.last_error)
-            after = page[-1].name
+            after = page[-1].key
             page = await self._store.find_schedules(None, after, CHUNK)
         self.due_at(now)
 
@@ -112,7 +112,7 @@ class Scheduler:
         answer = await self._store.fire(schedule, fires, decided.next_at)
         if answer == "known":
             # Planned anew after the clock stepped back: what was fired before is not fired again.
-            made = await self._store.made_fires(schedule.name, decided.fires)
+            made = await self._store.made_fires(schedule.key, decided.fires)
             fires = [(at, task) for at, task in fires if at not in made]
             answer = await self._store.fire(schedule, fires, decided.next_at)
         if answer == "fired":

@@ -255,7 +255,7 @@ class ScheduleStore(Protocol):
     """Schedules, and the fires they have made."""
 
     async def add_schedule(self, schedule: Schedule, quota: int) -> bool:
-        """False when there is one of this name, or the owner has `quota` of them already."""
+        """False when the owner has one of this name, or has `quota` of them already."""
         ...
 
     async def change_schedule(self, schedule: Schedule, planned: bool) -> bool:
@@ -263,8 +263,8 @@ class ScheduleStore(Protocol):
         meant, too; else it stays as it is."""
         ...
 
-    async def delete_schedule(self, name: str) -> bool:
-        """False when there is none of this name that came over the API. Its fires stay on record."""
+    async def delete_schedule(self, key: str) -> bool:
+        """False when there is none that came over the API. Its fires stay on record."""
         ...
 
     async def declare_schedules(self, declared: Sequence[Schedule]) -> list[str]:
@@ -279,7 +279,7 @@ class ScheduleStore(Protocol):
 
     async def next_fire(self) -> int | None: ...
 
-    async def made_fires(self, name: str, times: Sequence[int]) -> set[int]:
+    async def made_fires(self, key: str, times: Sequence[int]) -> set[int]:
         """Those of these fires that are on record."""
         ...
 
@@ -291,12 +291,16 @@ class ScheduleStore(Protocol):
         No fires: only the next time moves, and why is the `error`."""
         ...
 
-    async def note_task(self, name: str, task_id: str) -> None:
+    async def note_task(self, key: str, task_id: str) -> None:
         """A fire outside the plan: its task is the last one, unless that of an earlier fire has not ended."""
         ...
 
-    async def get_schedule(self, name: str) -> Schedule | None: ...
+    async def get_schedule(self, key: str) -> Schedule | None: ...
+
+    async def schedules_named(self, name: str) -> list[Schedule]:
+        """Those of all owners; at most two."""
+        ...
 
     async def find_schedules(self, owner: str | None, after: str, limit: int) -> list[Schedule]:
-        """Those with names above `after`, by name. `owner` None: everybody's."""
+        """Those with keys above `after`, by key. `owner` None: everybody's."""
         ...

@@ -30,15 +30,15 @@ class SqlSchedules:
     # --- definitions
 
     async def add_schedule(self, schedule: Schedule, quota: int) -> bool:
-        params = {**msgspec.structs.asdict(schedule), "quota": quota}
+        params = {**msgspec.structs.asdict(schedule), "key": schedule.key, "quota": quota}
         return await self._landed("add_schedule", params, schedule.next_at)
 
     async def change_schedule(self, schedule: Schedule, planned: bool) -> bool:
-        params = {**msgspec.structs.asdict(schedule), "planned": planned}
+        params = {**msgspec.structs.asdict(schedule), "key": schedule.key, "planned": planned}
         return await self._landed("change_schedule", params, schedule.next_at if planned else None)
 
-    async def delete_schedule(self, name: str) -> bool:
-        return await self._landed("delete_schedule", {"name": name}, None)
+    async def delete_schedule(self, key: str) -> bool:
+        return await self._landed("delete_schedule", {"key": key}, None)
 
     async def _landed(self, statement: str, params: dict[str, Any], due_at: int | None) -> bool:
         def after(answer: Answer) -> None:
@@ -65,15 +65,15 @@ class SqlSchedules:
         ((at,),) = await self._db.read(self._db.text("next_fire"), {})
         return at  # type: ignore[no-any-return]
 
-    async def made_fires(self, name: str, times: Sequence[int]) -> set[int]:
-        params = {"name": name, "times": msgspec.json.encode(times).decode()}
+    async def made_fires(self, key: str, times: Sequence[int]) -> set[int]:
+        params = {"key": key, "times": msgspec.json.encode(times).decode()}
         return {at for (at,) in await self._db.read(self._db.text("made_fires"), params)}
 
     async def fire(
         self, schedule: Schedule, fires: Sequence[tuple[int, NewTask]], next_at: int | None, error: str | None = None
     ) -> FireAnswer:
         move = {
-            "name": schedule.name,
+            "key": schedule.key,
             "revision": schedule.revision,
             "seen": schedule.next_at,
             "next_at": next_at,
@@ -81,9 +81,9 @@ class SqlSchedules:
             "task_id": fires[-1][1].id if fires else None,
             "error": error,
         }
-        calls = [Call("move_schedule", move, key=schedule.name)]
+        calls = [Call("move_schedule", move, key=schedule.key)]
         for at, task in fires:
-            calls.append(Call("put_fires", {"schedule": schedule.name, "fire_at": at, "task_id": task.id}, key=task.id))
+            calls.append(Call("put_fires", {"schedule": schedule.key, "fire_at": at, "task_id": task.id}, key=task.id))
         landing = len(calls)
         calls += [call for _, task in fires for call in enqueue_calls(task)]
 
@@ -103,15 +103,18 @@ class SqlSchedules:
             return lost.answer
         return "fired"
 
-    async def note_task(self, name: str, task_id: str) -> None:
-        await self._db.write([Call("note_task", params={"name": name, "task_id": task_id})])
+    async def note_task(self, key: str, task_id: str) -> None:
+        await self._db.write([Call("note_task", params={"key": key, "task_id": task_id})])
 
     # --- reading
 
-    async def get_schedule(self, name: str) -> Schedule | None:
-        for row in await self._db.read(self._db.text("get_schedule"), {"name": name}):
+    async def get_schedule(self, key: str) -> Schedule | None:
+        for row in await self._db.read(self._db.text("get_schedule"), {"key": key}):
             return _schedule(row)
         return None
+
+    async def schedules_named(self, name: str) -> list[Schedule]:
+        return [_schedule(row) for row in await self._db.read(self._db.text("schedules_named"), {"name": name})]
 
     async def find_schedules(self, owner: str | None, after: str, limit: int) -> list[Schedule]:
         params = {"owner": owner, "after": after, "limit": limit}

@@ -6,21 +6,21 @@ s.name, s.owner, s.source, s.kind, s.args, s.cron, s.every_ms, s.timezone, s.ove
   s.created_at, s.next_at, s.last_fire_at, s.last_task_id, s.last_error;
 
 -- name: add_schedule
-INSERT INTO schedules (name, owner, source, kind, args, cron, every_ms, timezone, overlap, catch_up, paused, revision,
-  created_at, next_at)
-SELECT :name, :owner, 'api', :kind, :args, :cron, :every_ms, :timezone, :overlap, :catch_up, :paused, 1, :created_at,
+INSERT INTO schedules (key, name, owner, source, kind, args, cron, every_ms, timezone, overlap, catch_up, paused,
+  revision, created_at, next_at)
+SELECT :key, :name, :owner, 'api', :kind, :args, :cron, :every_ms, :timezone, :overlap, :catch_up, :paused, 1, :created_at,
   :next_at
 WHERE (SELECT count(*) FROM schedules WHERE owner = :owner AND source = 'api') < :quota
-ON CONFLICT (name) DO NOTHING
-RETURNING name;
+ON CONFLICT (key) DO NOTHING
+RETURNING key;
 
 -- name: declare_schedules
-INSERT INTO schedules (name, owner, source, kind, args, cron, every_ms, timezone, overlap, catch_up, paused, revision,
-  created_at, next_at)
-SELECT value->>'name', '', 'code', value->>'kind', value->>'args', value->>'cron', value->>'every_ms',
+INSERT INTO schedules (key, name, owner, source, kind, args, cron, every_ms, timezone, overlap, catch_up, paused,
+  revision, created_at, next_at)
+SELECT value->>'name', value->>'name', '', 'code', value->>'kind', value->>'args', value->>'cron', value->>'every_ms',
   value->>'timezone', value->>'overlap', value->>'catch_up', 0, 1, value->>'created_at', value->>'next_at'
 FROM json_each(:rows) WHERE true
-ON CONFLICT (name) DO UPDATE
+ON CONFLICT (key) DO UPDATE
   SET kind = excluded.kind, args = excluded.args, cron = excluded.cron, every_ms = excluded.every_ms,
     timezone = excluded.timezone, overlap = excluded.overlap, catch_up = excluded.catch_up, revision = revision + 1,
     next_at = CASE
@@ -39,11 +39,11 @@ DELETE FROM schedules WHERE source = 'code' AND name NOT IN (SELECT value FROM j
 UPDATE schedules SET kind = :kind, args = :args, cron = :cron, every_ms = :every_ms, timezone = :timezone,
   overlap = :overlap, catch_up = :catch_up, paused = :paused, revision = revision + 1, last_error = NULL,
   next_at = CASE WHEN :planned THEN :next_at ELSE next_at END
-WHERE name = :name AND revision = :revision
-RETURNING name;
+WHERE key = :key AND revision = :revision
+RETURNING key;
 
 -- name: delete_schedule
-DELETE FROM schedules WHERE name = :name AND source = 'api' RETURNING name;
+DELETE FROM schedules WHERE key = :key AND source = 'api' RETURNING key;
 
 -- name: put_fires
 INSERT INTO fires (schedule, fire_at, task_id)
@@ -55,13 +55,13 @@ RETURNING task_id;
 UPDATE schedules SET next_at = value->>'next_at', last_fire_at = coalesce(value->>'fire_at', last_fire_at),
   last_task_id = coalesce(value->>'task_id', last_task_id), last_error = value->>'error'
 FROM json_each(:rows)
-WHERE schedules.name = value->>'name' AND revision = value->>'revision' AND schedules.next_at = value->>'seen'
-RETURNING schedules.name;
+WHERE schedules.key = value->>'key' AND revision = value->>'revision' AND schedules.next_at = value->>'seen'
+RETURNING schedules.key;
 
 -- A task of an earlier fire that still runs stays the one that the next fire looks at.
 -- name: note_task
 UPDATE schedules SET last_task_id = :task_id
-WHERE name = :name AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.id = last_task_id AND t.completed_at IS NULL);
+WHERE key = :key AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.id = last_task_id AND t.completed_at IS NULL);
 
 -- name: prune_fires
 DELETE FROM fires WHERE (schedule, fire_at) IN
@@ -77,11 +77,14 @@ WHERE s.next_at IS NOT NULL AND s.next_at <= :now ORDER BY s.next_at LIMIT :limi
 SELECT min(next_at) FROM schedules INDEXED BY schedules_due WHERE next_at IS NOT NULL;
 
 -- name: made_fires
-SELECT fire_at FROM fires WHERE schedule = :name AND fire_at IN (SELECT value FROM json_each(:times));
+SELECT fire_at FROM fires WHERE schedule = :key AND fire_at IN (SELECT value FROM json_each(:times));
 
 -- name: list_schedules
 SELECT {schedule_columns} FROM schedules s
-WHERE s.name > :after AND (:owner IS NULL OR s.owner = :owner) ORDER BY s.name LIMIT :limit;
+WHERE s.key > :after AND (:owner IS NULL OR s.owner = :owner) ORDER BY s.key LIMIT :limit;
 
 -- name: get_schedule
-SELECT {schedule_columns} FROM schedules s WHERE s.name = :name;
+SELECT {schedule_columns} FROM schedules s WHERE s.key = :key;
+
+-- name: schedules_named
+SELECT {schedule_columns} FROM schedules s WHERE s.name = :name ORDER BY s.key LIMIT 2;

@@ -23,6 +23,8 @@ _SEQUENCE: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}", re.ASCII)
+_OWNER: Final = re.compile(r"([A-Za-z0-9._-]{1,64})?", re.ASCII)
+_SCHEDULE_KEY: Final = re.compile(r"([A-Za-z0-9._-]{1,64}/)?[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 _TAG: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,100}")
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _WAIT: Final = re.compile(r"wait\s*=\s*\"?([^\",;\s]*)\"?", re.IGNORECASE)
@@ -113,6 +115,22 @@ def _name(name: str, text: str) -> str:
 
 
 name_text: Final = Reader(_name, {"type": "string", "pattern": f"^{_NAME.pattern}$"})
+
+
+def _owner(name: str, text: str) -> str:
+    if not _OWNER.fullmatch(text):
+        raise InvalidInput(f"{name} is the name of a key, or empty")
+    return text
+
+
+def _key(name: str, text: str) -> str:
+    if not _SCHEDULE_KEY.fullmatch(text):
+        raise InvalidInput(f"{name} comes with `next`")
+    return text
+
+
+owner_text: Final = Reader(_owner, {"type": "string", "pattern": "^([A-Za-z0-9._-]{1,64})?$"})
+key_text: Final = Reader(_key, {"type": "string", "pattern": "^([A-Za-z0-9._-]{1,64}/)?[a-z0-9][a-z0-9._-]{0,63}$"})
 
 
 def _one_tag(name: str, text: str) -> str:

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from quart import Blueprint, Response
+from quart import Blueprint, Request, Response
 
 from quart_app.core import pointers
 from quart_app.core.errors import InvalidArgs
@@ -17,7 +17,9 @@ from quart_app.web.acts import on_record
 from quart_app.web.auth import caller
 from quart_app.web.door import Door, this_request
 
-PAGE: Final[dict[str, parse.Reader]] = {"limit": parse.integer(1, 200), "cursor": parse.name_text}
+NOBODYS: Final = "/"  # the owner of nothing: no name has a slash
+WHOSE: Final[dict[str, parse.Reader]] = {"owner": parse.owner_text}
+PAGE: Final[dict[str, parse.Reader]] = {"limit": parse.integer(1, 200), "cursor": parse.key_text, **WHOSE}
 
 
 class ScheduleChanges(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -63,12 +65,13 @@ class ScheduleViews:
         request = this_request()
         query = parse.query(request, PAGE)
         limit = query.get("limit", 50)
-        found = await self._door.schedules.find(caller(request).sees, query.get("cursor", ""), limit + 1)
+        found = await self._door.schedules.find(_owner(request, query), query.get("cursor", ""), limit + 1)
         document = {"schedules": [_view(one) for one in found[:limit]], "next": None}
         if len(found) <= limit:
             return render.answer(document)
-        again = {"limit": limit} if "limit" in query else {}
-        following = f"{self._door.prefix}/schedules?{urlencode({**again, 'cursor': found[limit - 1].name})}"
+        again: dict[str, Any] = {name: value for name, value in query.items() if name != "cursor"}
+        again["cursor"] = found[limit - 1].key
+        following = f"{self._door.prefix}/schedules?{urlencode(again)}"
         headers = {"Link": f'<{following}>; rel="next"'}
         return render.answer({**document, "next": following}, headers=headers)
 
@@ -81,31 +84,31 @@ class ScheduleViews:
 
     async def show(self, schedule: str) -> Response:
         request = this_request()
-        parse.query(request, {})
-        return render.answer(_view(await self._door.schedules.get(schedule, caller(request).sees)))
+        owner = _owner(request, parse.query(request, WHOSE))
+        return render.answer(_view(await self._door.schedules.get(schedule, owner)))
 
     async def change(self, schedule: str) -> Response:
         request = this_request()
-        parse.query(request, {})
+        owner = _owner(request, parse.query(request, WHOSE))
         fields = await self._fields(ScheduleChanges)
-        owned = await self._door.schedules.get(schedule, caller(request).sees)
-        doing = self._door.schedules.change(schedule, caller(request).sees, fields)
+        owned = await self._door.schedules.get(schedule, owner)
+        doing = self._door.schedules.change(schedule, owned.owner, fields)
         changed = await on_record(self._door, request, "schedule.change", schedule, owned.owner, doing)
         return render.answer(_view(changed))
 
     async def delete(self, schedule: str) -> Response:
         request = this_request()
-        await parse.nothing(request)
-        owned = await self._door.schedules.get(schedule, caller(request).sees)
-        doing = self._door.schedules.delete(schedule, caller(request).sees)
+        owner = _owner(request, await parse.nothing(request, WHOSE))
+        owned = await self._door.schedules.get(schedule, owner)
+        doing = self._door.schedules.delete(schedule, owned.owner)
         await on_record(self._door, request, "schedule.delete", schedule, owned.owner, doing)
         return render.empty(204)
 
     async def trigger(self, schedule: str) -> Response:
         request = this_request()
-        await parse.nothing(request)
-        owned = await self._door.schedules.get(schedule, caller(request).sees)
-        doing = self._door.schedules.trigger(schedule, caller(request).sees)
+        owner = _owner(request, await parse.nothing(request, WHOSE))
+        owned = await self._door.schedules.get(schedule, owner)
+        doing = self._door.schedules.trigger(schedule, owned.owner, by_owner=caller(request).sees is not None)
         made = await on_record(self._door, request, "schedule.trigger", schedule, owned.owner, doing)
         return render.created(made, "Schedule triggered", self._door.prefix)
 
@@ -120,6 +123,12 @@ class ScheduleViews:
         if "every" in fields:
             fields["every_ms"] = round(fields.pop("every") * 1000)
         return fields
+
+
+def _owner(request: Request, query: dict[str, Any]) -> str | None:
+    """Whose schedules are meant; None: whoever has one. Others' are found by admins alone."""
+    sees, asked = caller(request).sees, query.get("owner")
+    return asked if sees is None else sees if asked in (None, sees) else NOBODYS
 
 
 def _view(one: Schedule) -> dict[str, Any]:

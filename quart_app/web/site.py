@@ -141,8 +141,8 @@ class SiteConnection(ASGIHTTPConnection):
 
     async def handle_request(self, request: Any, send: Any) -> None:
         pace = request.pace
-        if request.body.complete or not _announces_a_body(request.scope["headers"]):
-            # Quart 0.23 answers what needs no body before it has looked for one.
+        if request.body.complete or (pace is None and not _announces_a_body(request.scope["headers"])):
+            # Quart 0.23 answers what needs no body before it has looked for one. (HTTP/2 announces none, but paces it.)
             await super().handle_request(request, send)
             return
 

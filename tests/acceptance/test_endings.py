@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+from typing import Final
 
 import pytest
 
 from tests.acceptance.harness import Command, Server
 
+REFUSED: Final = (b"400", b"405")  # the first is the word of uvicorn's own parser
 every_command = pytest.mark.parametrize("command", ["serve", "hypercorn", "uvicorn"])
 POST = b"POST /tasks/quick HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 
@@ -44,7 +46,7 @@ def test_an_answer_before_the_body_ends_the_connection_and_says_so(server: Serve
     for line in (b"POST /nowhere", b"PUT /tasks", b"GET /health", b"post /tasks/quick"):
         raw = POST.replace(b"POST /tasks/quick", line) + b"Content-Length: 8\r\n\r\n"
         head = answers(server, raw).partition(b"\r\n\r\n")[0].lower().split(b"\r\n")
-        assert head[0].split(b" ")[1] in (b"200", b"404", b"405"), head
+        assert head[0].split(b" ")[1] in (b"200", b"404", *REFUSED), head
         assert b"connection: close" in head, head
     assert server.sigterm() == 0
 
@@ -53,12 +55,12 @@ def test_an_answer_before_the_body_ends_the_connection_and_says_so(server: Serve
 def test_methods_and_paths_are_taken_to_the_letter(server: Server, command: Command) -> None:
     server.start(command).wait_ready()
     for line, status in {
-        b"post /tasks/quick": b"405",
-        b"get /metrics": b"405",
-        b"GET //metrics": b"404",
-        b"GET /%2fmetrics": b"404",
-        b"POST /tasks%2Fquick": b"404",
+        b"post /tasks/quick": REFUSED if command == "uvicorn" else (b"405",),
+        b"get /metrics": REFUSED if command == "uvicorn" else (b"405",),
+        b"GET //metrics": (b"404",),
+        b"GET /%2fmetrics": (b"404",),
+        b"POST /tasks%2Fquick": (b"404",),
     }.items():
         raw = line + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        assert answers(server, raw).split(b" ")[1] == status, line
+        assert answers(server, raw).split(b" ")[1] in status, line
     assert server.sigterm() == 0

@@ -96,7 +96,10 @@ def test_requests_bodies_and_events_go_over_tls(
         assert (upload.status_code, upload.json()["size"]) == (201, 5_000_000)
         for number in range(20):
             assert client.post("/tasks/quick", json={"x": number}).status_code == 202
-        assert client.post("/uploads", files={"file": b"x" * 500}, headers={"X-API-Key": WRONG}).status_code == 401
+        assert client.post("/uploads", files={"file": b"x" * 500}, headers={"X-API-Key": WRONG}).status_code in (
+            401,
+            429,
+        )
         large = client.post("/tasks/quick", content=b'{"x": "' + b"y" * 2_000_000 + b'"}')
         assert large.status_code in (413, 415), large.text
         assert client.get("/ready").status_code == 200
@@ -127,9 +130,10 @@ def test_http2_is_off_unless_it_is_asked_for(secure: Secure, certificate: Certif
 def test_a_body_that_goes_on_after_its_answer_costs_no_other_request(secure: Secure, certificate: Certificate) -> None:
     server = secure("serve", HTTP2)
     with Connection(certificate.connect(server.port, HTTP2)) as connection:
+        assert connection.answer(connection.request("GET", "/tasks"))[0] == 200  # this key is known from here
         for _ in range(20):
             refused = connection.request("POST", "/tasks/quick", end=False, key=WRONG)
-            assert connection.answer(refused)[0] == 401
+            assert connection.answer(refused)[0] in (401, 429)  # the guesses are slowed
             beside = connection.request("GET", "/ready")
             connection.send(refused, b"{", b" " * 1000, b"}")
             assert connection.answer(beside)[0] == 200
@@ -143,7 +147,7 @@ def test_a_body_that_nobody_reads_costs_no_other_request(secure: Secure, certifi
         for _ in range(20):
             refused = connection.request("POST", "/uploads", end=False, key=WRONG)
             connection.send(refused, *[b"x" * 50] * 100, end=False)
-            assert connection.answer(refused)[0] == 401
+            assert connection.answer(refused)[0] in (401, 429)  # the guesses are slowed
             connection.send(refused, *[b"x" * 50] * 100)
             assert connection.answer(connection.request("GET", "/ready"))[0] == 200
     assert "Traceback" not in server.stderr + server.log

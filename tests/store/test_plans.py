@@ -142,7 +142,7 @@ def test_a_statement_walks_no_table_and_sorts_nothing(schema: sqlite3.Connection
         ("events", "events_by_task (task=? AND seq>?)"),
         ("due_schedules", "schedules_due (next_at>? AND next_at<?)"),
         ("next_fire", "schedules_due"),
-        ("move_schedule", "PRIMARY KEY (name=?)"),
+        ("move_schedule", "PRIMARY KEY (key=?)"),
         ("prune_fires", "fires_by_time (fire_at<?)"),
         ("kind_figures", "tasks_by_status (status=?)"),
     ],

@@ -30,7 +30,7 @@ def schedule(name: str = "s", **changes: Any) -> Schedule:
 
 async def made(schedules: SqlSchedules, name: str = "s", **changes: Any) -> Schedule:
     assert await schedules.add_schedule(schedule(name, **changes), 100)
-    found = await schedules.get_schedule(name)
+    found = await schedules.get_schedule(schedule(name, **changes).key)
     assert found is not None
     return found
 
@@ -38,14 +38,17 @@ async def made(schedules: SqlSchedules, name: str = "s", **changes: Any) -> Sche
 async def test_what_was_added_is_read_as_it_was_and_rings(schedules: SqlSchedules, bells: Bells) -> None:
     wanted = schedule(owner="ann", args='{"url":"…"}', cron="0 * * * *", every_ms=None, timezone="Europe/Paris")
     assert await schedules.add_schedule(wanted, 100)
-    assert await schedules.get_schedule("s") == wanted
+    assert await schedules.get_schedule("ann/s") == wanted
     assert bells.take() == [("schedule", T)]
     assert await schedules.get_schedule("other") is None
 
 
-async def test_a_name_is_used_once_and_an_owner_has_a_quota(schedules: SqlSchedules, bells: Bells) -> None:
+async def test_an_owner_uses_a_name_once_and_has_a_quota(schedules: SqlSchedules, bells: Bells) -> None:
     await made(schedules, "a", owner="ann")
-    assert not await schedules.add_schedule(schedule("a", owner="bob"), 100)
+    assert not await schedules.add_schedule(schedule("a", owner="ann"), 100)
+    assert await schedules.add_schedule(schedule("a", owner="bob"), 100)
+    assert await schedules.add_schedule(schedule("a"), 100)
+    assert [one.key for one in await schedules.schedules_named("a")] == ["a", "ann/a"], "two are enough to see several"
     assert await schedules.add_schedule(schedule("b", owner="ann"), 2)
     bells.take()
     assert not await schedules.add_schedule(schedule("c", owner="ann"), 2)
@@ -53,17 +56,29 @@ async def test_a_name_is_used_once_and_an_owner_has_a_quota(schedules: SqlSchedu
     assert await schedules.add_schedule(schedule("c", owner="bob"), 2)
 
 
+async def test_what_one_does_to_a_schedule_is_not_done_to_anothers_of_the_name(schedules: SqlSchedules) -> None:
+    ann, bob = await made(schedules, owner="ann"), await made(schedules, owner="bob")
+    assert await schedules.change_schedule(msgspec.structs.replace(ann, kind="other"), planned=False)
+    assert await schedules.fire(bob, [(T, new_task())], T + MINUTE) == "fired"
+    assert await schedules.made_fires(bob.key, [T]) == {T}
+    assert await schedules.made_fires(ann.key, [T]) == set()
+    assert await schedules.delete_schedule(bob.key)
+    left = await schedules.get_schedule(ann.key)
+    assert left is not None
+    assert (left.kind, left.next_at) == ("other", T)
+
+
 async def test_at_the_quota_many_at_once_make_no_more(schedules: SqlSchedules) -> None:
     landed = await asyncio.gather(*(schedules.add_schedule(schedule(f"s{n}"), 7) for n in range(20)))
     assert sum(landed) == 7
 
 
-async def test_listings_go_by_name_and_owner(schedules: SqlSchedules) -> None:
+async def test_listings_go_by_owner_and_name(schedules: SqlSchedules) -> None:
     for name, owner in (("b", "ann"), ("a", "bob"), ("c", "ann")):
         await made(schedules, name, owner=owner)
-    assert [one.name for one in await schedules.find_schedules(None, "", 9)] == ["a", "b", "c"]
+    assert [one.key for one in await schedules.find_schedules(None, "", 9)] == ["ann/b", "ann/c", "bob/a"]
     assert [one.name for one in await schedules.find_schedules("ann", "", 9)] == ["b", "c"]
-    assert [one.name for one in await schedules.find_schedules(None, "a", 1)] == ["b"]
+    assert [one.key for one in await schedules.find_schedules(None, "ann/b", 1)] == ["ann/c"]
 
 
 async def test_a_change_lands_on_the_revision_it_was_made_from(schedules: SqlSchedules) -> None:

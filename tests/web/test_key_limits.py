@@ -63,7 +63,7 @@ async def test_a_schedule_is_held_to_the_kinds_of_its_owner_and_so_is_a_retry(si
     assert_problem(await site.request("PATCH", "/schedules/a", {"kind": "fail"}, key), 403, part="may not start")
     await fire(site)
     assert "may not start" in (await site.get("/schedules/b", key)).json["last_error"]
-    assert site.sql("SELECT count(*) FROM fires WHERE schedule IN ('s', 'a', 'b')") == [(0,)]
+    assert site.sql("SELECT count(*) FROM fires WHERE schedule IN ('ci/a', 'ci/b')") == [(0,)]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ async def test_the_schedules_of_a_key_that_ended_fire_no_more(site: Site, end: s
         keys._clock = type("Later", (), {"now": lambda self: after})()
     await fire(site)
     assert site.sql("SELECT count(*) FROM tasks WHERE kind = 'echo'") == [(0,)]
-    assert site.sql("SELECT count(*) FROM fires WHERE schedule = 's'") == [(0,)]
+    assert site.sql("SELECT count(*) FROM fires WHERE schedule = 'ann/s'") == [(0,)]
     shown = (await site.request("GET", "/schedules/s", scope=OPERATOR)).json
     assert "the key ann" in shown["last_error"]
     assert_problem(await site.request("POST", "/schedules/s/trigger", scope=OPERATOR), 409, part="the key ann")
@@ -154,7 +154,7 @@ async def test_a_new_key_of_the_name_takes_its_schedules_up_again(site: Site) ->
     await fire(site)
     await add(site, name="ann")
     await fire(site, 4)
-    assert site.sql("SELECT count(*) > 0 FROM fires WHERE schedule = 's'") == [(1,)]
+    assert site.sql("SELECT count(*) > 0 FROM fires WHERE schedule = 'ann/s'") == [(1,)]
 
 
 @pytest.mark.parametrize("how", ["wait", "prefer"])

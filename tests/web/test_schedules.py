@@ -10,6 +10,7 @@ import pytest
 from quart_app.core.schedule import MAX_OWNED
 from tests.web.conftest import Serve
 from tests.web.site import DEADLINE, Answer, Site, assert_problem
+from tests.web.test_key_limits import add
 
 HOURLY = {"name": "hourly", "kind": "echo", "args": {"value": 7}, "cron": "0 * * * *"}
 KEYS = f"ann:{'a' * 16},bob:{'b' * 16}"
@@ -180,9 +181,32 @@ async def test_schedules_belong_to_the_key_that_made_them(serve: Serve) -> None:
             assert_problem(answer, 404)
         assert (await site.get("/schedules", B)).json["schedules"] == []
         assert [one["name"] for one in (await site.get("/schedules", A)).json["schedules"]] == ["hourly"]
-        assert_problem(await site.post("/schedules", HOURLY, B), 409)
+        assert_problem(await site.post("/schedules", HOURLY, A), 409)
         made = await site.post("/schedules/hourly/trigger", headers=A)
         assert (await site.get(f"/tasks/{made.id}", A)).json["owner"] == "ann"
+
+
+async def test_two_owners_may_have_one_name_and_notice_nothing_of_each_other(serve: Serve) -> None:
+    async with serve(api_keys=KEYS) as site:
+        admin = await add(site, name="root", scopes=["admin"])
+        assert (await site.post("/schedules", HOURLY, A)).status == 201
+        found = await site.post("/schedules", {"name": "hourly", "kind": "echo", "every": 60}, B)
+        assert (found.status, found.json["owner"]) == (201, "bob")
+        assert (await patch(site, "hourly", {"paused": True}, B)).json["paused"] is True
+        assert (await site.get("/schedules/hourly", A)).json["paused"] is False
+        assert_problem(await site.get("/schedules/hourly?owner=bob", A), 404)
+        assert (await site.get("/schedules?owner=bob", A)).json["schedules"] == []
+        assert_problem(await site.get("/schedules/hourly", admin), 409, part="owner=")
+        assert (await site.get("/schedules/hourly?owner=bob", admin)).json["every"] == 60
+        first = (await site.get("/schedules?limit=1&owner=ann", admin)).json
+        assert [one["owner"] for one in first["schedules"]] == ["ann"]
+        assert first["next"] is None
+        page = (await site.get("/schedules?limit=3", admin)).json
+        more = (await site.get(page["next"], admin)).json
+        names = [(one.get("owner"), one["name"]) for one in page["schedules"] + more["schedules"]]
+        assert names == [("ann", "hourly"), ("bob", "hourly"), (None, "cleanup"), (None, "stats-update")]
+        assert (await site.delete("/schedules/hourly?owner=bob", admin)).status == 204
+        assert (await site.get("/schedules/hourly", admin)).json["owner"] == "ann"
 
 
 async def test_an_owner_has_a_hundred(site: Site) -> None:

@@ -166,10 +166,14 @@ def _operation(name: str, one: Operation, path: str, schemas: _Schemas) -> Json:
     if one.form:
         described["requestBody"] = {"required": True, "content": _form(one.form)}
     if one.body is not None:
-        described["requestBody"] = _body(schemas.of(one.body), True, None)
+        described["requestBody"] = _body(schemas.of(one.body), _has_required(one.body), None)
     if not one.needs_key:
         described["security"] = []
     return described
+
+
+def _has_required(shape: type) -> bool:
+    return any(field.required for field in msgspec.structs.fields(shape))
 
 
 def _create(one: _Kind, schemas: _Schemas) -> Json:

@@ -12,7 +12,7 @@ from quart_app.web.examples import users
 from quart_app.web.keys import CANCEL, NewKey, Rotation
 from quart_app.web.openapi import shapes, shapes_of_access
 from quart_app.web.openapi.texts import EVENT_TEXTS, FILTER_TEXTS, TEXT, TEXTS
-from quart_app.web.schedules import PAGE, NewSchedule, ScheduleChanges
+from quart_app.web.schedules import PAGE, WHOSE, NewSchedule, ScheduleChanges
 from quart_app.web.streams import AFTER, EVENT_FILTERS
 from quart_app.web.tasks import FILTERS, RESTART, WAIT
 
@@ -93,6 +93,9 @@ CREATE: Final = Operation(
 # Routes that take a file where the kind of the same path takes the id of an upload: the part of the form.
 FORMS: Final = {"photos.detect_faces": "photo"}
 
+WHOSE_TEXT: Final = {
+    "owner": "Whose schedule is meant, for keys that see everybody's; empty: nobody's, as those of the code"
+}
 OPERATIONS: Final[dict[str, Operation]] = {
     "tasks.create_many": Operation(
         "Tasks",
@@ -160,10 +163,10 @@ OPERATIONS: Final[dict[str, Operation]] = {
     ),
     "schedules.find": Operation(
         "Schedules",
-        "List the schedules, by name",
+        "List the schedules, by owner and name",
         {200: Answer("A page of schedules", shapes.SchedulePage, sometimes=("Link",))},
         query=PAGE,
-        texts={"limit": "Schedules on a page", "cursor": FILTER_TEXTS["cursor"]},
+        texts={"limit": "Schedules on a page", "cursor": FILTER_TEXTS["cursor"], **WHOSE_TEXT},
     ),
     "schedules.add": Operation(
         "Schedules",
@@ -172,21 +175,34 @@ OPERATIONS: Final[dict[str, Operation]] = {
         (*WITH_BODY, 409, 422),
         body=NewSchedule,
     ),
-    "schedules.show": Operation("Schedules", "Read a schedule", {200: Answer("The schedule", shapes.Schedule)}, (404,)),
+    "schedules.show": Operation(
+        "Schedules",
+        "Read a schedule",
+        {200: Answer("The schedule", shapes.Schedule)},
+        (404, 409),
+        query=WHOSE,
+        texts=WHOSE_TEXT,
+    ),
     "schedules.change": Operation(
         "Schedules",
         "Change a schedule",
         {200: Answer("The schedule as it is now", shapes.Schedule)},
         (*WITH_BODY, 404, 409, 422),
         "A new plan, and one that was paused, begins from now on. Of a schedule of the code only `paused` changes.",
+        query=WHOSE,
+        texts=WHOSE_TEXT,
         body=ScheduleChanges,
     ),
-    "schedules.delete": Operation("Schedules", "Delete a schedule", {204: Answer("Deleted")}, (404, 409)),
+    "schedules.delete": Operation(
+        "Schedules", "Delete a schedule", {204: Answer("Deleted")}, (404, 409), query=WHOSE, texts=WHOSE_TEXT
+    ),
     "schedules.trigger": Operation(
         "Schedules",
         "Start its task now, outside the plan",
         {202: Answer("The task will run", shapes.CreatedTask, always=("Location", "Retry-After"))},
-        (404, 422),
+        (404, 409, 422),
+        query=WHOSE,
+        texts=WHOSE_TEXT,
     ),
     "uploads.add": Operation(
         "Tasks",
