@@ -11,7 +11,7 @@ from typing import Final
 
 import aiosmtplib
 
-from quart_app.core import codec
+from quart_app.core import artifacts, codec
 from quart_app.core.mail import mail_server, on_the_wire
 from quart_app.runner import NonRetryable, Retry, TaskContext
 from quart_app.tasks.mail_text import compose
@@ -86,7 +86,7 @@ class Mailer:
         # In a thread: a long body takes its time to encode.
         content = await asyncio.to_thread(compose, self._sender, mark, to, subject, body)
         if self._client is None:
-            await asyncio.to_thread(self._ctx.files.write, "outbox", f"{mark}.eml", content)
+            await asyncio.to_thread(self._ctx.files.write, artifacts.OUTBOX, f"{mark}.eml", content)
         else:
             await self._hand_over(self._client, to, content)
         return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

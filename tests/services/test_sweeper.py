@@ -87,3 +87,17 @@ async def test_many_files_are_looked_at_in_bites(
 
 async def test_a_folder_that_is_not_there_is_empty(sweeper: Sweeper) -> None:
     assert await sweeper.run_once(START) is None
+
+
+async def test_mails_in_the_outbox_go_with_their_task_and_no_others(
+    store: Store, files: Files, sweeper: Sweeper
+) -> None:
+    pruned, kept = await in_status(store, "completed"), await in_status(store, "pending")
+    mine = {f"{kept.id}.eml", f"{kept.id}.{'a' * 12}.eml"}
+    others = {"notes.eml", f"x-{pruned.id}.eml", f"{pruned.id}.txt", ".mine.tmp"}
+    for name in (f"{pruned.id}.eml", f"{pruned.id}.{'b' * 12}.eml", *mine, *others):
+        files.write(artifacts.OUTBOX, name, b"x")
+    assert await sweeper.run_once(START) is None
+    await store.prune(START + 10, START + 10, 100)
+    assert await sweeper.run_once(START) == PAUSE
+    assert set(files.names(artifacts.OUTBOX)) == mine | others
