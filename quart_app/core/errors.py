@@ -166,6 +166,11 @@ class NonRetryable(Exception):
     """Raise in a handler to end the task `failed` at once, whatever attempts are left."""
 
 
+class Foreseen(Exception):
+    """Something outside of the code failed, as such things do: one line in the log, without a traceback, which is for
+    bugs. Whether the task is tried again is the kind's rule, as for any other error."""
+
+
 class ClaimLost(asyncio.CancelledError):
     """The run no longer holds its task: it must stop and write nothing. Not an `Exception`, so that a handler's
     `except Exception` does not swallow it."""

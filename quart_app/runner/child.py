@@ -18,7 +18,7 @@ import msgspec
 
 from quart_app import forks
 from quart_app.core import codec, groups
-from quart_app.core.errors import NonRetryable, Retry, UploadNotFound
+from quart_app.core.errors import Foreseen, NonRetryable, Retry, UploadNotFound
 from quart_app.core.retry import after_ms, is_retryable
 from quart_app.core.task import Claimed
 from quart_app.files import Files
@@ -209,7 +209,7 @@ _NOTHING: Final = {"traceback": None, "retryable": False, "after_ms": None}
 
 def _describe(error: BaseException, retryable: bool) -> dict[str, Any]:
     # Where a handler says itself that it cannot go on, the place tells nothing.
-    expected = all(isinstance(one, (Retry, NonRetryable)) for one in groups.leaves(error))
+    expected = all(isinstance(one, (Retry, NonRetryable, Foreseen)) for one in groups.leaves(error))
     try:
         trace = "" if expected else "".join(traceback.format_exception(error, limit=-20))
     except BaseException:

@@ -6,7 +6,7 @@ import traceback
 from typing import Any, Final
 
 from quart_app.core import codec, groups
-from quart_app.core.errors import NonRetryable, Retry
+from quart_app.core.errors import Foreseen, NonRetryable, Retry
 from quart_app.core.lifecycle import Raised
 from quart_app.core.retry import after_ms, is_retryable
 from quart_app.core.secret import hide
@@ -43,7 +43,7 @@ def _message(error: BaseException) -> str:
 
 
 def _traceback(error: BaseException) -> str | None:
-    if all(isinstance(one, (Retry, NonRetryable, ChildDied)) for one in groups.leaves(error)):
+    if all(isinstance(one, (Retry, NonRetryable, Foreseen, ChildDied)) for one in groups.leaves(error)):
         return None
     try:
         return codec.clean(hide("".join(traceback.format_exception(error, limit=-20)))[-MAX_TRACEBACK:], MAX_TRACEBACK)

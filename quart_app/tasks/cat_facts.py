@@ -18,6 +18,7 @@ import httpx
 import msgspec
 
 from quart_app.core import artifacts, codec
+from quart_app.core.errors import Foreseen
 from quart_app.runner import NonRetryable, TaskContext, task
 
 Amount = Annotated[int, msgspec.Meta(ge=0, le=10_000, description="How many facts", examples=[3])]
@@ -37,7 +38,7 @@ class Fact(msgspec.Struct):
     fact: str
 
 
-class UpstreamError(Exception):
+class UpstreamError(Foreseen):
     """The upstream cannot be reached, or its answer is none."""
 
 

@@ -20,6 +20,7 @@ import msgspec
 from protego import Protego
 
 from quart_app.core import targets
+from quart_app.core.errors import Foreseen
 from quart_app.core.targets import TargetRefused
 from quart_app.runner import NonRetryable, PublicUrl, TaskContext, task
 from quart_app.tasks.links import Links
@@ -41,7 +42,7 @@ Pages = Annotated[int, msgspec.Meta(ge=1, le=500, description="Pages to ask for,
 Depth = Annotated[int, msgspec.Meta(ge=0, le=10, description="Links to follow from the first page to the last")]
 
 
-class Unreachable(Exception):
+class Unreachable(Foreseen):
     """The site does not answer now; worth another attempt."""
 
 

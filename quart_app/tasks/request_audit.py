@@ -6,10 +6,11 @@ import asyncio
 import random
 from typing import Any
 
+from quart_app.core.errors import Foreseen
 from quart_app.runner import TaskContext, task
 
 
-class SimulatedError(Exception):
+class SimulatedError(Foreseen):
     """Happens in QUART_APP_SIMULATED_ERROR_RATE of all audits; says that error handling works."""
 
 

@@ -253,3 +253,14 @@ async def test_each_call_is_logged_with_its_status_and_time(serve: Serve, caplog
     lines = [record.getMessage() for record in caplog.records if "cat fact from" in record.getMessage()]
     assert sorted(line.split()[4] for line in lines) == ["200", "429"]
     assert all(line.startswith("cat fact from 127.0.0.1: ") and line.endswith(" s") for line in lines)
+
+
+async def test_an_upstream_that_fails_is_one_line_in_the_log(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    with Upstream(behave=answering(500)) as upstream:
+        async with serve(cat_facts_url=upstream.url) as site:
+            task_id = (await site.get("/cat/1")).json["task_id"]
+            (line,) = [record for record in caplog.records if "failed (attempt" in record.message]
+            assert "UpstreamError: the upstream answered 500" in line.message
+            assert line.__dict__["trace"] is None
+            history = (await site.get(f"/tasks/{task_id}/history")).json
+            assert history["attempts"][0]["error"]["traceback"] is None
