@@ -119,7 +119,7 @@ case $mode in
             echo "startup.sh: pytest" >&2
         fi
         # The whole suite three tests at a time: most wait for real processes.
-        [ $# -gt 0 ] || set -- -n 4 --dist load --maxschedchunk 4
+        [ $# -gt 0 ] || set -- -n 3 --dist load --maxschedchunk 4
         exec $python -m pytest "$@"
         ;;
     --dev)
