@@ -69,7 +69,9 @@ def test_a_clock_that_is_set_back_lets_nobody_wait_for_it(server: Server, down: 
     until(lambda: server.rows(fires)[0][0] >= before + 3, "the schedule to go on")
     # In one statement, because it goes on firing.
     made = "SELECT count(DISTINCT id) FROM tasks WHERE tags LIKE '%schedule:each%'"
-    ((fired, tasks, found),) = server.rows(f"SELECT count(*), count(DISTINCT task_id), ({made}) FROM fires WHERE schedule = 'each'")
+    ((fired, tasks, found),) = server.rows(
+        f"SELECT count(*), count(DISTINCT task_id), ({made}) FROM fires WHERE schedule = 'each'"
+    )
     assert fired == tasks == found
 
 
