@@ -41,10 +41,10 @@ def plans(data: Path, scale: Scale) -> None:
         for n in range(scale.of(2_000)):
             args = json.dumps({"uploads": names, "text": ["y" * 20] * 600})
             database.execute(
-                "INSERT INTO schedules (name, owner, source, kind, args, every_ms, timezone, overlap, catch_up, paused,"
-                " revision, created_at, next_at) VALUES (?, '', 'api', 'same', ?, 86400000, 'UTC', 'skip', 'skip', 0,"
-                " 1, 1, 99999999999999)",
-                (f"plan-{n}", args),
+                "INSERT INTO schedules (key, name, owner, source, kind, args, every_ms, timezone, overlap, catch_up,"
+                " paused, revision, created_at, next_at) VALUES (?, ?, '', 'api', 'same', ?, 86400000, 'UTC', 'skip',"
+                " 'skip', 0, 1, 1, 99999999999999)",
+                (f"plan-{n}", f"plan-{n}", args),
             )
         for name in names:
             row = (name, f"file-{name}", "a.bin", "0" * 64)

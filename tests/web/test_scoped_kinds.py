@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ async def test_a_schedule_and_a_rerun_of_one_who_is_no_admin_any_more_do_nothing
         again = await stored(site, "chief", "read", "write")
         assert_problem(await site.post(f"/tasks/{task_id}/retry", headers=again), 403)
         assert_problem(await site.post("/schedules/ours/trigger", headers=again), 403)
-        with sqlite3.connect(site.settings.database_path) as connection:
+        with closing(sqlite3.connect(site.settings.database_path)) as connection, connection:
             connection.execute("UPDATE schedules SET next_at = 1 WHERE name = 'ours'")
         await site.app.extensions["quart_app"].runtime._scheduler.run_once(
             site.app.extensions["quart_app"].service.now()
