@@ -87,6 +87,7 @@ class TaskService:
         self.check_start: Callable[[str, str], None] = lambda owner, kind: None
         """Set by the runtime: raises KeyGone or KindRefused when a client of this owner may not start this kind."""
         self.is_admin: Callable[[str], bool] = lambda owner: True
+        """Set by the runtime: whether this owner's key has the scope admin; who has no name has all scopes."""
         self.on_end: Ended = nobody
         self.trust: Trust = WallTrust()
 
@@ -168,8 +169,8 @@ class TaskService:
     def unknown_upload(self, requests: Sequence[TaskRequest], tasks: Sequence[NewTask], upload: str) -> InvalidArgs:
         """What to say to those who named this upload, which their owner does not have."""
         index = next(index for index, task in enumerate(tasks) if upload in task.uploads)
-        found = self.registry.get(requests[index].kind)
-        error = marks.unknown_upload(found.marks if found else {}, requests[index].args, upload)
+        kind = self.registry.get(requests[index].kind)
+        error = marks.unknown_upload(kind.marks if kind is not None else {}, requests[index].args, upload)
         error.index = index
         return error
 

@@ -35,6 +35,11 @@ class Caller(msgspec.Struct, frozen=True):
         """The owner whose tasks the caller sees; None: everybody's."""
         return None if "admin" in self.scopes else self.name
 
+    def is_for(self, kind: str, scope: str) -> bool:
+        """Whether this kind, which asks for this scope, is among those that the key is for. Who may only read starts
+        none of them."""
+        return (self.kinds is None or kind in self.kinds) and (scope != "admin" or "admin" in self.scopes)
+
 
 class Key(msgspec.Struct, frozen=True):
     """A key without the key: `hash` is its SHA-256 in hex. Those of the settings have no times (ms UTC). After a

@@ -51,7 +51,7 @@ def require(request: BaseRequestWebsocket, scope: str) -> None:
 def may_start(request: BaseRequestWebsocket, kind: str) -> bool:
     """Whether the caller may start tasks of this kind, for who would rather do without than refuse."""
     found = caller(request)
-    return "write" in found.scopes and (found.kinds is None or kind in found.kinds)
+    return "write" in found.scopes and found.is_for(kind, "write")
 
 
 def actor(request: BaseRequestWebsocket) -> Actor:

@@ -63,7 +63,7 @@ class DocsViews:
     async def kind(self, kind: str) -> Response:
         parse.query(this_request(), {})
         found = self._door.service.registry.get(kind)
-        if found is None or not _may_start(caller(this_request()), found):
+        if found is None or not caller(this_request()).is_for(found.name, found.options.scope):
             raise UnknownKind(f"no kind {kind[:100]!r} is registered")
         return render.answer(_kind(found))
 
@@ -92,7 +92,7 @@ class DocsViews:
         return found
 
     def _shown(self, reader: Caller) -> list[TaskKind[..., Any]]:
-        return [kind for kind in self._door.service.registry if _may_start(reader, kind)]
+        return [kind for kind in self._door.service.registry if reader.is_for(kind.name, kind.options.scope)]
 
     async def page(self) -> Response:
         if this_request().path.endswith("/"):  # the page's addresses are relative to /docs
@@ -105,13 +105,6 @@ class DocsViews:
         if file not in FILES:
             raise NotFound
         return await self._files.answer((_OURS if file == "start.js" else _swagger_ui()) / file, FILES[file])
-
-
-def _may_start(reader: Caller, kind: TaskKind[..., Any]) -> bool:
-    """As far as its key's kinds and the kind's scope say: who may only read is shown the kinds all the same."""
-    return (reader.kinds is None or kind.name in reader.kinds) and (
-        kind.options.scope != "admin" or "admin" in reader.scopes
-    )
 
 
 def _kind(kind: TaskKind[..., Any]) -> shapes.Kind:

@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import httpx
@@ -19,7 +20,7 @@ from tests.deploy.certificates import Certificate
 NAME = "127.0.0.1"  # in place of tasks.example.com
 
 
-class Front:
+class Front(ABC):
     """One proxy on free ports with TLS, before a service on `upstream`."""
 
     def __init__(self, folder: Path, certificate: Certificate, upstream: int) -> None:
@@ -71,8 +72,8 @@ class Front:
             self._process.terminate()
             self._process.wait(DEADLINE)
 
-    def _command(self) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def _command(self) -> list[str]: ...
 
 
 class Nginx(Front):
