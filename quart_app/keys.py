@@ -27,6 +27,13 @@ WRITE_USES: Final = 60_000  # ms between two writes of a last use
 T = TypeVar("T")
 
 
+def new_text() -> str:
+    """A key that nobody can guess. It never begins with a dash, which command lines take for the next option."""
+    while (text := secrets.token_urlsafe(32)).startswith("-"):
+        pass
+    return text
+
+
 class _Use(msgspec.Struct):
     """When a key was last used, when that was written down, and from where."""
 
@@ -176,7 +183,7 @@ class Keys:
         now = self._clock.now()
         if kinds and "admin" in scopes:
             raise InvalidArgs([("/kinds", "a key with the scope admin may start all kinds: it can make other keys")])
-        text = secrets.token_urlsafe(32)
+        text = new_text()
         ends = now + max(int(expires * 1000), 1) if expires is not None else None
         key = Key(name, keys.hashed(text), tuple(scopes), now, None, "store", ends, tuple(sorted(set(kinds))))
         # Shielded: when the client hangs up, store and ring must still say the same.
@@ -200,7 +207,7 @@ class Keys:
     async def rotate(self, name: str, grace: float, actor: Actor) -> tuple[Key, str]:
         """Another secret for the key; the one before opens the same for `grace` seconds more, and whatever came before
         that nothing. Raises KeyNotFound, KeyConflict, StoreUnavailable."""
-        text = secrets.token_urlsafe(32)
+        text = new_text()
         return await asyncio.shield(self._rotate(name, keys.hashed(text), int(grace * 1000), actor)), text
 
     async def _rotate(self, name: str, hashed: str, grace_ms: int, actor: Actor) -> Key:

@@ -11,6 +11,7 @@ import pytest
 from quart.testing.app import LifespanError
 
 from quart_app.core.acts import Actor
+from quart_app.keys import new_text
 from tests.web.conftest import Serve
 from tests.web.site import DEADLINE, Site, assert_problem
 from tests.web.test_keys import ANN, KEYS, assert_unauthorized, bearer, stored
@@ -195,3 +196,9 @@ async def test_a_key_that_is_revoked_by_a_client_that_hangs_up_is_revoked(site: 
     assert revoked_at is not None
     for headers in (ann, {}):
         assert (await site.get("/tasks", headers)).status == 401, "the end of the last key locks, and never opens"
+
+
+def test_a_new_key_can_be_an_argument_of_a_command() -> None:
+    made = {new_text() for _ in range(2000)}
+    assert len(made) == 2000
+    assert [text for text in made if text.startswith("-") or len(text) != 43] == []
