@@ -1,4 +1,4 @@
-"""`python -m benchmarks [PART …]`: runs the parts, prints their figures, keeps them in results.md and in the README."""
+"""`python -m benchmarks [PART …]`: runs the parts, prints their figures, keeps them in results.md and docs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import chat, connections, engine, flat, idle, memory, neighbours, restart, streams, web
+from benchmarks import chat, connections, engine, flat, idle, limits, memory, neighbours, restart, streams, web
 from benchmarks.harness import ROOT, Figure, Scale, table
 
 RESULTS = Path(__file__).with_name("results.md")
-README = ROOT / "README.md"
-SHOWN = {  # in the README; the others stand in results.md
+SHOWN_IN = ROOT / "docs" / "explanation" / "performance.md"
+SHOWN = {  # in performance.md; the others stand in results.md
     "engine, 50 at once / Huey on SQLite with fsync",
     "POST /tasks with arrays of 1,000 / Huey on SQLite with fsync",
     "p99 of the 202 / p99 of the echo",
@@ -42,6 +42,7 @@ PARTS: dict[str, Callable[[Scale], list[Figure]]] = {
     "chat": chat.run,
     "neighbours": neighbours.run,
     "connections": connections.run,
+    "limits": limits.run,
 }
 
 
@@ -85,12 +86,12 @@ def _write(kept: dict[str, str]) -> None:
     head = "# Results\n\nWritten by `python -m benchmarks`. Ratios are medians of interleaved runs in one session.\n"
     RESULTS.write_text("\n".join([head, *sections]), "utf-8")
     begin, end = "<!-- benchmarks -->\n", "<!-- end of benchmarks -->"
-    before, _, rest = README.read_text("utf-8").partition(begin)
-    README.write_text(before + begin + summary(kept) + end + rest.partition(end)[2], "utf-8")
+    before, _, rest = SHOWN_IN.read_text("utf-8").partition(begin)
+    SHOWN_IN.write_text(before + begin + summary(kept) + end + rest.partition(end)[2], "utf-8")
 
 
 def summary(kept: dict[str, str]) -> str:
-    """The README's table: the figures of SHOWN, and every one that misses its target."""
+    """The table of performance.md: the figures of SHOWN, and every one that misses its target."""
     lines = ["| figure | target | measured |", "|---|---|---|"]
     for name in PARTS:
         for line in kept.get(name, "").splitlines():

@@ -12,8 +12,8 @@ from benchmarks.bigdata import Rows, build
 from benchmarks.harness import Figure, Process, Scale, median, serve
 from benchmarks.kinds import noop
 from quart_app import runtime
-from quart_app.core.request import TaskRequest
 from quart_app.core.task import TaskFilter
+from quart_app.core.task_request import TaskRequest
 from quart_app.settings import Settings
 
 SMALL = 1_000
@@ -38,15 +38,14 @@ class Engine:
 
     async def open(self) -> None:
         self._engine = runtime.Runtime(Settings(data_dir=str(self._rows.folder)), lambda *_: None, [noop])
-        await self._engine._open_store()
-        self._engine._wire()
-        await self._engine._db.start()
+        database = await self._engine._storage.open()
+        self._engine.build(database)
+        await database.start()
         self.store = self._engine.store
         self.service = self._engine.service
 
     async def close(self) -> None:
-        await self._engine._db.close()
-        self._engine._lock.release()
+        await self._engine._storage.close()
 
     async def get(self) -> object:
         return await self.service.get(self._random.choice(self._rows.ids))

@@ -19,7 +19,7 @@ def database_in(data: Path) -> Iterator[sqlite3.Connection]:
 
 
 def heaps(data: Path, scale: Scale) -> None:
-    """Ended tasks of long ago with 10,000 events each."""
+    """OnEnd tasks of long ago with 10,000 events each."""
     build(data, 150)
     with database_in(data) as database:
         database.execute("UPDATE tasks SET completed_at = completed_at - 9 * 86400000 WHERE completed_at IS NOT NULL")

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from benchmarks.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 30.0
 
@@ -56,9 +58,9 @@ class Scale:
         return 1 if self.smoke else 7
 
     @property
-    def seconds(self) -> int:
+    def seconds(self) -> float:
         """How long one load lasts."""
-        return 1 if self.smoke else 4
+        return 0.4 if self.smoke else 4.0
 
 
 def table(figures: Iterable[Figure]) -> str:
@@ -107,12 +109,6 @@ def child(module: str, *arguments: object) -> float:
         check=True,
     )
     return float(done.stdout)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Process(AbstractContextManager["Process"]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import shutil
 import subprocess
@@ -32,15 +33,15 @@ def tool() -> str:
     return "wrk" if shutil.which("wrk") else "asyncio client"
 
 
-def run(folder: Path, port: int, path: str, body: str | None, connections: int, seconds: int) -> Load:
+def run(folder: Path, port: int, path: str, body: str | None, connections: int, seconds: float) -> Load:
     """Raises RuntimeError when any answer is not 2xx."""
     if shutil.which("wrk"):
         return _wrk(folder, port, path, body, connections, seconds)
     return asyncio.run(_clients(port, path, body, connections, seconds))
 
 
-def _wrk(folder: Path, port: int, path: str, body: str | None, connections: int, seconds: int) -> Load:
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+def _wrk(folder: Path, port: int, path: str, body: str | None, connections: int, seconds: float) -> Load:
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{math.ceil(seconds)}s", "--latency"]  # it takes no half seconds
     if body is not None:
         script = folder / "post.lua"
         script.write_text(
@@ -56,7 +57,7 @@ def _wrk(folder: Path, port: int, path: str, body: str | None, connections: int,
     return Load(int(count[1]), float(count[2]) * _UNITS[count[3]] / 1000, float(p99[1]) * _UNITS[p99[2]])
 
 
-async def _clients(port: int, path: str, body: str | None, connections: int, seconds: int) -> Load:
+async def _clients(port: int, path: str, body: str | None, connections: int, seconds: float) -> Load:
     took: list[float] = []
     ends = time.perf_counter() + seconds
     began = time.perf_counter()

@@ -9,11 +9,11 @@ import time
 from typing import Any
 
 from benchmarks.kinds import noop
-from quart_app import runtime
 from quart_app.app import _calm_collector
+from quart_app.runtime import Runtime, storage
 from quart_app.settings import Settings
-from quart_app.store.sqlite import Database
-from quart_app.store.transaction import Write
+from quart_app.store.sqlite.database import Database
+from quart_app.store.sqlite.transaction import Write
 
 
 class OneCommitDatabase(Database):
@@ -25,7 +25,7 @@ class OneCommitDatabase(Database):
 
 async def main(folder: str, mode: str, tasks: int, at_once: int) -> float:
     if mode == "single":
-        runtime.Database = OneCommitDatabase  # type: ignore[attr-defined]
+        storage.Database = OneCommitDatabase  # type: ignore[misc]
     background: set[asyncio.Task[Any]] = set()
 
     def spawn(function: Any, *arguments: Any) -> None:
@@ -34,7 +34,7 @@ async def main(folder: str, mode: str, tasks: int, at_once: int) -> float:
         made.add_done_callback(background.discard)
 
     with tempfile.TemporaryDirectory(dir=folder) as data:
-        engine = runtime.Runtime(Settings(data_dir=data), spawn, [noop])
+        engine = Runtime(Settings(data_dir=data), spawn, [noop])
         await engine.open()
         _calm_collector()  # as the server does
         try:
@@ -43,7 +43,7 @@ async def main(folder: str, mode: str, tasks: int, at_once: int) -> float:
             await engine.close()
 
 
-async def _load(engine: runtime.Runtime, tasks: int, at_once: int) -> float:
+async def _load(engine: Runtime, tasks: int, at_once: int) -> float:
     """50 clients make tasks one after the other; it is over when every one of them reads as completed. One client
     alone waits for each, or it would be the engine that makes company for it."""
     left = iter(range(tasks))

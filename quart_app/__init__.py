@@ -1,38 +1,59 @@
-"""quart_app: a durable task service on Quart. See README.md."""
+"""quart_app: a durable task service on Quart. See README.md and docs/."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from quart_app.core.errors import (
+    ChildFailed,
     Draining,
+    DuplicateTask,
     IdempotencyConflict,
     InvalidArgs,
     KeyedTaskGone,
     QueueFull,
+    ResourceFailed,
+    SignalTimeout,
     StoreUnavailable,
     TaskFailed,
     TaskNotFound,
     UnknownKind,
     UploadNotFound,
 )
-from quart_app.core.targets import TargetRefused
-from quart_app.runner import NonRetryable, PublicUrl, Retry, TaskContext, Upload, UploadId, schedule, task
+from quart_app.core.outbound_targets import TargetRefused
+from quart_app.core.version import __version__
+from quart_app.engine import (
+    Limit,
+    NonRetryable,
+    PublicUrl,
+    Retry,
+    TaskContext,
+    Upload,
+    UploadId,
+    around,
+    resource,
+    schedule,
+    task,
+)
 
 if TYPE_CHECKING:
     from quart_app.app import QuartTasks, create_app
 
-__version__ = "0.1.0"
 __all__ = [
+    "ChildFailed",
     "Draining",
+    "DuplicateTask",
     "IdempotencyConflict",
     "InvalidArgs",
     "KeyedTaskGone",
+    "Limit",
     "NonRetryable",
     "PublicUrl",
     "QuartTasks",
     "QueueFull",
+    "ResourceFailed",
     "Retry",
+    "SignalTimeout",
     "StoreUnavailable",
     "TargetRefused",
     "TaskContext",
@@ -43,7 +64,9 @@ __all__ = [
     "UploadId",
     "UploadNotFound",
     "__version__",
+    "around",
     "create_app",
+    "resource",
     "schedule",
     "task",
 ]

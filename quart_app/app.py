@@ -9,26 +9,22 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from quart import Quart
 
-from quart_app import forks
 from quart_app import settings as settings_module
-from quart_app.control import ControlSocket
 from quart_app.core.errors import StartupError
-from quart_app.loopwatch import LoopWatch
-from quart_app.metrics import Metrics
-from quart_app.runner.registry import Registry, TaskKind
+from quart_app.engine.registry import Declared, Registry
+from quart_app.process import forks
+from quart_app.process.control_socket import ControlSocket
+from quart_app.process.loop_watch import LoopWatch
+from quart_app.process.metrics import Metrics
+from quart_app.process.signals import Signals
 from quart_app.runtime import Runtime
 from quart_app.settings import Settings
-from quart_app.signals import Signals
-from quart_app.web import problems, wire
-from quart_app.web.acts import ActViews
-from quart_app.web.connections import Connections, ceiling
-from quart_app.web.docs import DocsViews
-from quart_app.web.door import EXTENSION, Door
+from quart_app.web.app_state import EXTENSION, AppState
 from quart_app.web.examples.cats import CatViews
 from quart_app.web.examples.chat import ChatViews
 from quart_app.web.examples.exports import ExportViews
@@ -38,19 +34,32 @@ from quart_app.web.examples.quickstart import QuickstartViews
 from quart_app.web.examples.reports import ReportViews
 from quart_app.web.examples.users import UserViews
 from quart_app.web.examples.visits import VisitViews
-from quart_app.web.flight import Flight
-from quart_app.web.gate import Gate
-from quart_app.web.health import HealthViews
-from quart_app.web.keys import KeyViews
-from quart_app.web.metrics import MetricsViews
-from quart_app.web.proxies import TrustedProxies
-from quart_app.web.schedules import ScheduleViews
-from quart_app.web.site import Site
-from quart_app.web.sockets import SocketViews
-from quart_app.web.stall import Stall
-from quart_app.web.streams import StreamViews
-from quart_app.web.tasks import TaskViews
-from quart_app.web.uploads import UploadViews
+from quart_app.web.examples.words import WordViews
+from quart_app.web.messages import problems
+from quart_app.web.protection import patching
+from quart_app.web.protection.connections import Connections, ceiling
+from quart_app.web.protection.proxies import TrustedProxies
+from quart_app.web.protection.request_hooks import RequestHooks
+from quart_app.web.protection.requests_in_flight import RequestsInFlight
+from quart_app.web.protection.slow_clients import SlowClient
+from quart_app.web.routes.api_docs import DocsViews
+from quart_app.web.routes.audit_log import ActViews
+from quart_app.web.routes.bulk import BulkViews
+from quart_app.web.routes.errors import ErrorViews
+from quart_app.web.routes.events import StreamViews
+from quart_app.web.routes.explain import ExplainViews
+from quart_app.web.routes.health import HealthViews
+from quart_app.web.routes.keys import KeyViews
+from quart_app.web.routes.limits import LimitViews
+from quart_app.web.routes.metrics import MetricsViews
+from quart_app.web.routes.queues import QueueViews
+from quart_app.web.routes.schedules import ScheduleViews
+from quart_app.web.routes.signals import SignalViews
+from quart_app.web.routes.stacks import StackViews
+from quart_app.web.routes.statistics import StatisticsViews
+from quart_app.web.routes.tasks import TaskViews
+from quart_app.web.routes.uploads import UploadViews
+from quart_app.web.routes.websockets import SocketViews
 
 log = logging.getLogger("quart_app")
 
@@ -64,6 +73,7 @@ EXAMPLES: Final = (
     UserViews,
     ExportViews,
     ChatViews,
+    WordViews,
 )
 
 
@@ -73,13 +83,14 @@ def create_app(settings: Settings | None = None) -> Quart:
 
 
 def standalone_app(settings: Settings, exposed: Sequence[str] = ()) -> Quart:
-    """The same in a process that is ours alone: a failed start and a hung stop may end it with the exit codes of
-    `serve`. `exposed`: addresses it will listen on that others can reach, which asks for keys. Raises ConfigError."""
+    """The whole service in a process that runs nothing else: a failed start or a hung stop may end the process with
+    the exit codes of `serve`. `exposed`: the listening addresses that other machines can reach; the start then asks
+    for keys. Raises ConfigError."""
     return _whole_app(settings, True, exposed)
 
 
 def _whole_app(settings: Settings, standalone: bool, exposed: Sequence[str]) -> Quart:
-    app = Site("quart_app")
+    app = patching.site_class()("quart_app")
     app.url_map.merge_slashes = False  # a redirect would repeat whatever Host the client named
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     examples = settings.examples != 0
@@ -90,9 +101,11 @@ def _whole_app(settings: Settings, standalone: bool, exposed: Sequence[str]) -> 
     tasks = _WholeApp(settings, standalone, exposed)
     tasks.init_app(app)
     most = ceiling(settings.max_connections)
-    app.flight = Flight(most, settings.max_requests_per_caller or max(most // 2, 1), settings.max_body_memory)
+    app.in_flight = RequestsInFlight(
+        most, settings.max_requests_per_caller or max(most // 2, 1), settings.max_body_memory
+    )
     for views in EXAMPLES if examples else ():
-        app.register_blueprint(views(tasks.door).blueprint())
+        app.register_blueprint(views(tasks.state).blueprint())
     if settings.proxies:
         app.asgi_app = TrustedProxies(app.asgi_app, settings.proxies)  # type: ignore[method-assign]
     return app
@@ -105,20 +118,20 @@ async def idle_app(settings: Settings) -> AsyncIterator[Quart]:
     app = create_app(settings)
     runtime = Runtime(settings, app.add_background_task, idle=True)
     await runtime.open()
-    door = app.extensions[EXTENSION]
-    door.runtime = runtime
+    state = app.extensions[EXTENSION]
+    state.runtime = runtime
     try:
         yield app
     finally:
-        door.runtime = None
+        state.runtime = None
         await runtime.close()
 
 
 class QuartTasks:
-    """Adds store, runner and routes to a Quart app. Kinds are found in the app's own module, in `tasks` (kinds or
-    modules) and in QUART_APP_TASKS."""
+    """Adds store, runner and routes to a Quart app. Kinds, arounds and resources are found in `tasks` (which
+    may hold modules, too), in the app's own module and in QUART_APP_TASKS."""
 
-    _whole = False  # the app is nothing but this service: the gate stands before all of it
+    _whole = False  # True: the app is only this service, and the request hooks run before all its routes
     _standalone = False
     _exposed: Sequence[str] = ()
 
@@ -126,7 +139,7 @@ class QuartTasks:
         self,
         app: Quart | None = None,
         settings: Settings | None = None,
-        tasks: Iterable[TaskKind[..., Any] | ModuleType] = (),
+        tasks: Iterable[Declared | ModuleType] = (),
         url_prefix: str = "/",
     ) -> None:
         self._settings = settings
@@ -136,35 +149,44 @@ class QuartTasks:
             self.init_app(app)
 
     def init_app(self, app: Quart) -> None:
-        """Raises ConfigError."""
+        """Register the routes, the request hooks, the start and the stop with the app. Raises ConfigError."""
         settings = self._settings or settings_module.load()
-        if not self._whole and settings.examples is None:  # mail and crawls for whoever has a key of this app's: no
+        # The examples send mail and crawl sites. An embedding app does not offer that to all its keys by default.
+        if not self._whole and settings.examples is None:
             settings = msgspec.structs.replace(settings, examples=0)
         most = ceiling(settings.max_connections)
-        wire.install(Connections(most, settings.max_connections_per_peer, settings.proxies))
+        patching.install(Connections(most, settings.max_connections_per_peer, settings.proxies))
         self._app = app
-        self.door = app.extensions[EXTENSION] = Door(settings, self._prefix)
+        self.state = app.extensions[EXTENSION] = AppState(settings, self._prefix)
         self._signals = Signals(settings.drain_seconds, self._standalone)
         self._metrics = Metrics()
-        gate = Gate(self.door, self._metrics)
+        hooks = RequestHooks(self.state, self._metrics)
         if self._whole:
-            gate.stand_before(app)
+            hooks.install(app)
         views_of_ours = (
-            TaskViews(self.door),
-            StreamViews(self.door),
-            SocketViews(self.door),
-            HealthViews(self.door),
-            KeyViews(self.door),
-            ActViews(self.door),
-            ScheduleViews(self.door),
-            UploadViews(self.door),
-            MetricsViews(self.door, self._metrics, lambda: self._watch.lag),
-            DocsViews(self.door),
+            TaskViews(self.state),
+            SignalViews(self.state),
+            BulkViews(self.state),
+            ErrorViews(self.state),
+            StackViews(self.state),
+            ExplainViews(self.state),
+            StreamViews(self.state),
+            SocketViews(self.state),
+            HealthViews(self.state),
+            KeyViews(self.state),
+            ActViews(self.state),
+            LimitViews(self.state),
+            QueueViews(self.state),
+            ScheduleViews(self.state),
+            UploadViews(self.state),
+            StatisticsViews(self.state),
+            MetricsViews(self.state, self._metrics, lambda: self._watch.lag),
+            DocsViews(self.state),
         )
         for views in views_of_ours:
             blueprint = views.blueprint()
             if not self._whole:
-                gate.stand_before(blueprint)
+                hooks.install(blueprint)
                 problems.register(blueprint)
             app.register_blueprint(blueprint, url_prefix=self._prefix or None)
         app.before_serving(self._start)
@@ -173,17 +195,17 @@ class QuartTasks:
     @property
     def runtime(self) -> Runtime:
         """The running engine. Raises RuntimeError before the app serves."""
-        if self.door.runtime is None:
+        if self.state.runtime is None:
             raise RuntimeError("the app does not serve yet")
-        return self.door.runtime
+        return self.state.runtime
 
     async def _start(self) -> None:
         self._signals.install()
         try:
             runtime = Runtime(
-                self.door.settings,
+                self.state.settings,
                 self._app.add_background_task,
-                self._kinds(),
+                self._declared(),
                 on_broken=self._signals.broken,
                 on_end=self._metrics.task_ended,
             )
@@ -194,15 +216,16 @@ class QuartTasks:
                 self._signals.start_failed(error)
             self._signals.restore()
             raise
-        self._watch = LoopWatch(self._signals.hopeless, self._signals.keep)
-        self.door.runtime = runtime
-        Stall.stopping = runtime.draining
+        runtime.runner.stacks.watch()
+        self._watch = LoopWatch(self._signals.hopeless, self._signals.keep, runtime.runner.stacks.blocked)
+        self.state.runtime = runtime
+        SlowClient.stopping = runtime.draining
         self._signals.started(runtime.begin_drain)
         forks.serve(asyncio.get_running_loop())
-        # A stop without a signal (a reload, somebody else's server): Quart says so here, before it cancels anything.
+        # A stop may come without a signal (a reload, another server). Quart sets this event before it cancels anything.
         self._shutdown = asyncio.create_task(self._await_shutdown(runtime), name="shutdown")
         self._watch.start()
-        self._control = ControlSocket(self._app, self.door.settings.data_path, self._prefix)
+        self._control = ControlSocket(self._app, self.state.settings.data_path, self._prefix)
         await self._control.open()
         if self._standalone:
             _calm_collector()
@@ -212,7 +235,7 @@ class QuartTasks:
         runtime.begin_drain()
 
     async def _stop(self) -> None:
-        runtime, self.door.runtime = self.door.runtime, None
+        runtime, self.state.runtime = self.state.runtime, None
         try:
             if runtime is not None:
                 self._watch.stop()
@@ -226,15 +249,15 @@ class QuartTasks:
         finally:
             self._signals.stopped()
 
-    def _kinds(self) -> Iterable[TaskKind[..., Any]]:
+    def _declared(self) -> list[Declared]:
         found = Registry()
         own = sys.modules.get(self._app.import_name)
         for source in [*self._tasks, *([own] if own is not None else [])]:
-            if isinstance(source, TaskKind):
-                found.add(source)
-            else:
+            if isinstance(source, ModuleType):
                 found.add_module(source)
-        return found
+            else:
+                found.add(source)
+        return found.declared()
 
 
 class _WholeApp(QuartTasks):
@@ -249,8 +272,9 @@ class _WholeApp(QuartTasks):
 
 
 def _calm_collector() -> None:
-    """What start-up left is never garbage: keep it out of every collection, and collect the young less often.
-    Measured: 9 % more tasks a second over HTTP, and no pause of a full collection while many tasks run."""
+    """Keep the objects of the start-up out of every garbage collection, because they are never garbage, and collect
+    young objects less often. Measured: 9 % more tasks a second over HTTP, and no pause of a full collection while many
+    tasks run."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)

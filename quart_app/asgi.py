@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from quart_app import logs, process_setup
 from quart_app.app import standalone_app
 from quart_app.core.errors import StartupError
+from quart_app.process import logs, setup
 from quart_app.settings import load
 
-process_setup.prepare()
+setup.prepare()
 try:
     _settings = load()
     logs.setup(_settings)

@@ -1,4 +1,5 @@
-"""The one seam for time. The wall clock dates rows; it never decides who is dead or how long something took."""
+"""The only source of time. The wall clock dates rows. It never decides whether a process is dead or how long something
+took."""
 
 from __future__ import annotations
 
@@ -8,12 +9,12 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from quart_app.core import settled
-from quart_app.core.settled import Settled
+from quart_app.core import trusted_time
+from quart_app.core.trusted_time import Settled
 
 log = logging.getLogger("quart_app")
 
-LONG_DOWN: Final = 86_400_000  # ms: a server that seems to have been down for longer looks twice at the clock
+LONG_DOWN: Final = 86_400_000  # ms; after a longer downtime due tasks wait until the clock has proved steady
 
 
 class Clock(Protocol):
@@ -40,24 +41,24 @@ class SystemClock:
 
 
 class Trust(Protocol):
-    """How far the wall clock is to be believed. Each takes what it shows now (ms UTC) and gives a time that is not
-    later; while the clock goes as it should, that is `now` itself."""
+    """How far the wall clock can be trusted. `now` is the time that it shows (ms UTC). `to_run` and `to_forget` return
+    a time that is not later (ms UTC); while the clock runs correctly, that is `now` itself."""
 
     def to_run(self, now: int) -> int:
-        """What is due by then may start."""
+        """Return the time up to which due tasks may start."""
         ...
 
     def to_forget(self, now: int) -> int:
-        """What is over by then may be deleted, or failed."""
+        """Return the time up to which expired rows may be deleted, or failed."""
         ...
 
     def steady(self, now: int) -> bool:
-        """Whether there was no step for a while: what is newer has a later date."""
+        """Whether the clock has not stepped for a while, so that a newer row has a later date."""
         ...
 
 
 class WallTrust:
-    """Believes what the wall clock shows: for one moment, and for tests that have a clock without steps."""
+    """Trusts the wall clock fully. For a single moment, and for tests whose clock does not step."""
 
     def to_run(self, now: int) -> int:
         return now
@@ -70,21 +71,22 @@ class WallTrust:
 
 
 class ClockTrust:
-    """Believes the wall clock as far as the monotonic one bears it out (core/settled.py). It must be asked about once
-    a second; the poller does."""
+    """Trusts the wall clock as far as the monotonic clock agrees (core/trusted_time.py). It must be asked once a second
+    to notice steps; the poller does that."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._run = Settled(settled.TO_RUN)
-        self._forget = Settled(settled.TO_FORGET)
+        self._run = Settled(trusted_time.TO_RUN)
+        self._forget = Settled(trusted_time.TO_FORGET)
         self._offset: int | None = None
         self.on_step_back: list[Callable[[], None]] = []
         """Called when the wall clock is seen to have been set back."""
 
     def begin(self, newest: int) -> None:
-        """The store was served before: `newest` is the newest date that it knows. How long the server was down, only
-        the wall clock says, which may be wrong. So what became due in a very long time waits for a moment, and nothing
-        is forgotten in the first minute: the newest date may itself be from a moment when the clock was ahead."""
+        """Begin with a store that was served before. `newest` is its newest date (ms UTC). Only the wall clock says how
+        long the server was down, and it may be wrong. So after a downtime above LONG_DOWN due tasks wait for a moment.
+        Nothing is forgotten in the first minute, because the newest date may itself be from a moment when the clock was
+        ahead."""
         if self._clock.now() - newest > LONG_DOWN:
             self._run.begin(newest, self._up())
         self._forget.begin(0, self._up())
@@ -101,7 +103,7 @@ class ClockTrust:
 
     def _settled(self, history: Settled, now: int) -> int:
         self._look()
-        # `now` may be from before a step that has just come.
+        # `now` may have been read before a step that was noticed just now.
         return now if history.steady else min(now, history.settled)
 
     def _look(self) -> None:
@@ -109,7 +111,7 @@ class ClockTrust:
         before, self._offset = self._offset, wall - up
         self._run.look(wall, up)
         self._forget.look(wall, up)
-        if before is not None and wall - up < before - settled.STEP:
+        if before is not None and wall - up < before - trusted_time.STEP:
             log.warning("the clock was set back by %g s; its plans are made anew", (before - wall + up) / 1000)
             for one in self.on_step_back:
                 one()

@@ -1,7 +1,8 @@
-"""Every knob: environment text (or `.env`) in, one frozen struct out. One error names the bad key."""
+"""All settings: read from the environment (or `.env`) into one frozen struct. An error names the bad key."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -12,11 +13,13 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from dotenv import dotenv_values
 
-from quart_app.core import keys, mail, proxies
+from quart_app.core import keys, mail
+from quart_app.core import trusted_proxies as proxies
 from quart_app.core.errors import ConfigError
 from quart_app.core.limits import MAX_CALLS, MAX_SECONDS
 
 PREFIX: Final = "QUART_APP_"
+DATABASE: Final = "tasks.db"  # in the data directory, unless QUART_APP_DATABASE_URL names another file
 _SQLITE: Final = "sqlite:///"
 SECRET: Final = frozenset({"api_keys", "key", "smtp_url"})  # never shown
 IN_FILES: Final = {f"{PREFIX}{name.upper()}_FILE": name for name in sorted(SECRET)}
@@ -34,16 +37,17 @@ BaseUrl = Annotated[str, msgspec.Meta(pattern=rf"^https?://{_HOST}(/[^\s?#]*)?\Z
 class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Names are those of the environment without the prefix, in lower case; sizes in bytes.
 
-    A relative path starts at the working directory of the moment the settings are made: they keep it absolute, because
-    tasks may change that directory."""
+    A relative path is made absolute when the settings are made, because tasks may change the working directory."""
 
     data_dir: str = "instance"
     database_url: str = ""
     bind: str = ""
     tasks: str = ""
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 64
+    owner_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
     cpu_slots: Annotated[int, msgspec.Meta(ge=1, le=1024)] = os.cpu_count() or 1
     queue_limit: Count = 100_000
+    disk_floor: Annotated[int, msgspec.Meta(ge=0, le=10**18)] = 67_108_864
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
     drain_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 8.0
     max_crashes: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
@@ -54,14 +58,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     max_args: Count = 262_144
     max_result: Count = 1_048_576
     max_upload: Count = 10_485_760
+    max_children: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10_000
+    max_depth: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
     max_streams: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2000
     max_connections: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 8000
     max_connections_per_peer: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
     max_requests_per_caller: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
     max_body_memory: Count = 67_108_864
     schedules: Flag = 1
+    code_version: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._+:/@-]{0,200}\Z")] = ""
     examples: Flag | None = None
-    """Built-in kinds and example routes; not given: 1, and 0 inside somebody's own app."""
+    """Built-in kinds and example routes. None: 1, or 0 when the service is embedded in another app."""
     api_keys: str = ""
     allow_anonymous: Flag = 0
     allowed_origins: str = ""
@@ -90,7 +97,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             fixed["database_url"] = _SQLITE + _absolute(self.database_url.removeprefix(_SQLITE))
         for name, value in fixed.items():
             msgspec.structs.force_setattr(self, name, value)
-        # Beside the text, not in it: the working directory may have a comma in its name.
+        # A list of its own, not a changed `tasks`: the working directory may have a comma in its name.
         self.__dict__["_task_modules"] = [
             _absolute(word) if word.endswith(".py") else word for word in _words(self.tasks)
         ]
@@ -106,7 +113,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def secret_values(self) -> list[str]:
-        """What no error and no log may show: keys, the mail server's URL and its password, passwords in other URLs."""
+        """The texts that no error and no log may show: keys, the mail server's URL and its password, passwords in other
+        URLs."""
         found = [self.key, self.smtp_url, *(entry.strip().partition(":")[2] for entry in self.api_keys.split(","))]
         for url in (self.smtp_url, self.cat_facts_url):
             password = urlsplit(url).password or ""
@@ -127,8 +135,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def database_path(self) -> Path:
-        """Where the file really is: its lock and its -wal lie beside that, whatever links lead there."""
-        path = Path(self.database_url.removeprefix(_SQLITE)) if self.database_url else self.data_path / "tasks.db"
+        """The path of the file itself, with symbolic links resolved: its lock and its -wal are beside the file."""
+        path = Path(self.database_url.removeprefix(_SQLITE)) if self.database_url else self.data_path / DATABASE
         return Path(os.path.realpath(path)) if path.is_symlink() else path
 
     @property
@@ -137,7 +145,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def task_modules(self) -> list[str]:
-        """Of QUART_APP_TASKS: modules by their names, `.py` files by their absolute paths."""
+        """The entries of QUART_APP_TASKS: modules by their names, `.py` files by their absolute paths."""
         found: list[str] = self.__dict__["_task_modules"]
         return found
 
@@ -147,7 +155,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 
 def _absolute(path: str) -> str:
-    return str(Path(path).absolute())  # `..` stays, because behind a symbolic link it leads somewhere else
+    return str(Path(path).absolute())  # `..` is kept: after a symbolic link it means another folder
 
 
 def _words(text: str) -> list[str]:
@@ -158,8 +166,11 @@ _TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Sett
 _DEFAULTS: Final = {field.name: field.default for field in msgspec.structs.fields(Settings)}
 
 
+_BYTES: Final = frozenset({"data_dir", "database_url", "bind", "tasks", "log_file"})  # paths; need not be UTF-8
+
+
 def load(environ: Mapping[str, str] | None = None, dotenv: str | None = ".env") -> Settings:
-    """Settings from the environment; `.env` in the working directory fills in what it does not set.
+    """Settings from the environment. `.env` in the working directory gives those that the environment does not set.
 
     Raises ConfigError naming the key.
     """
@@ -176,7 +187,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: str | None = ".env") 
             continue
         name = key.removeprefix(PREFIX).lower()
         if name not in _TYPES:
-            raise ConfigError(f"{key}: no such setting (the README lists them all)")
+            raise ConfigError(f"{key}: no such setting (docs/reference/settings.md lists them all)")
         given[name] = _convert(key, name, text)
     try:
         settings = Settings(**given)
@@ -189,7 +200,8 @@ def load(environ: Mapping[str, str] | None = None, dotenv: str | None = ".env") 
 
 
 def _read_files(merged: dict[str, str | None]) -> None:
-    """Put the text of a secret's file into the place of its name: `QUART_APP_SMTP_URL_FILE=/run/secrets/smtp`."""
+    """Read each setting that names the file of a secret: `QUART_APP_SMTP_URL_FILE=/run/secrets/smtp` sets
+    QUART_APP_SMTP_URL to the text of that file. Raises ConfigError."""
     for key, name in IN_FILES.items():
         path = merged.pop(key, None)
         if path is None:
@@ -210,7 +222,9 @@ def _read_files(merged: dict[str, str | None]) -> None:
 
 
 def _convert(key: str, name: str, text: str) -> Any:
-    if not text.strip() and _is_text(name) is False:
+    if "\0" in text or not (name in _BYTES or is_text(text)):
+        raise ConfigError(f"{key}: is no text in UTF-8, or has a NUL in it")
+    if not text.strip() and not isinstance(_DEFAULTS[name], str):
         raise ConfigError(f"{key}: is empty; unset it to get the default")
     try:
         value = msgspec.convert(text.strip(), _TYPES[name], strict=False)
@@ -224,12 +238,13 @@ def _convert(key: str, name: str, text: str) -> Any:
     return value
 
 
-def _is_text(name: str) -> bool:
-    return isinstance(_DEFAULTS[name], str)
+def is_text(text: str) -> bool:
+    """Whether the text came as UTF-8. Python turns other bytes into lone surrogates, which no encoder accepts."""
+    return re.search("[\ud800-\udfff]", text) is None
 
 
 def check_bind(address: str) -> None:
-    """Raises ValueError, which says what an address to listen on looks like."""
+    """Check an address to listen on. Raises ValueError that says which form it must have."""
     if not re.fullmatch(r"(unix:.+|(\[[0-9a-fA-F:]+\]|[^\s:/]+):[0-9]{1,5})", address):
         raise ValueError(f"must be HOST:PORT or unix:PATH (it is {address[:80]!r})")
     port = address.rpartition(":")[2]
@@ -266,7 +281,20 @@ def _check(settings: Settings) -> None:
             mail.mail_server(settings.smtp_url)
     except ValueError as error:
         raise ConfigError(f"{PREFIX}SMTP_URL: {error}") from None
+    for key, url in (("PROFILE_URL", settings.profile_url), ("CAT_FACTS_URL", settings.cat_facts_url)):
+        if not _has_host_and_port(url):
+            raise ConfigError(f"{PREFIX}{key}: must have a host and, if any, a port from 1 to 65535")
     for origin in settings.origins:
-        if not _ORIGIN.fullmatch(origin):
+        if not _ORIGIN.fullmatch(origin) or not _has_host_and_port(origin):
             example = "https://app.example.com, in lower case, without a path"
             raise ConfigError(f"{PREFIX}ALLOWED_ORIGINS: {origin[:80]!r} is no origin as browsers send it ({example})")
+
+
+def _has_host_and_port(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        if "[" in parts.netloc:
+            ipaddress.IPv6Address(parts.hostname or "")
+        return bool(parts.hostname) and parts.port != 0 and url.isprintable()
+    except ValueError:
+        return False

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[1]
 DEADLINE = 30.0  # seconds
 
@@ -80,12 +82,6 @@ class Checkout:
             except OSError:
                 assert time.monotonic() < ends, log.read_text()
                 time.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _script(path: Path, line: str) -> None:

@@ -3,17 +3,24 @@ and `sql`."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from quart_app.store.base import Store
-from quart_app.store.sql_store import SqlStore
-from quart_app.store.sqlite import Database
+from quart_app.store.protocols.tasks import Store
+from quart_app.store.sqlite.database import Database
+from quart_app.store.tasks import SqlStore
 from tests.clock import VirtualClock
 from tests.store.kit import Bells, Sql, open_database
 from tests.store.soundness import assert_sound
+
+# Where Python may not keep what it has compiled, each of the servers that the tests start compiles every module again:
+# a quarter of its start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
-"""Reads README.md: its tables, and its blocks of code with what an HTML comment before each says about running it.
+"""Reads README.md and the pages of docs/: their tables, and their blocks of code with what an HTML comment before each
+says about running it.
 
 `<!-- scenario: NAME -->` begins a fresh folder, `<!-- run: file NAME -->` writes (or goes on writing) a file of it,
 `<!-- run: server -->` starts the block's one command and waits until it listens, `<!-- run: console -->` runs each
 command and compares its output, `<!-- run: console kills -->` does that and then waits for the server's death,
-`<!-- not run: WHY -->` leaves a block alone.
+`<!-- run: terminal -->` does as `console`, starts the server where a command ends with `&`, and waits for its death
+after a `kill -9`, `<!-- not run: WHY -->` leaves a block alone.
 """
 
 from __future__ import annotations
@@ -13,7 +15,11 @@ from dataclasses import dataclass, field
 
 from tests.checkout import ROOT
 
-TEXT = (ROOT / "README.md").read_text("utf-8")
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text("utf-8")
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+}
+TEXT = "\n".join(PAGES.values())
 RUNNABLE = ("console", "python")
 
 _COMMENT = re.compile(r"<!-- (scenario|run|not run): (.*) -->")
@@ -24,6 +30,7 @@ _WILD = re.compile(rf"(…)|({_ID})|(?<=process )([0-9]+)")
 
 @dataclass
 class Block:
+    page: str
     line: int
     language: str
     scenario: str
@@ -33,7 +40,7 @@ class Block:
 
 @dataclass
 class Known:
-    """Which id or process id of the README stands for which real one."""
+    """Which id or process id of a page stands for which real one."""
 
     real: dict[str, str] = field(default_factory=dict)
 
@@ -65,10 +72,15 @@ class Known:
 
 
 def blocks() -> list[Block]:
+    """Those of all pages; a scenario belongs to its page."""
+    return [block for page, text in PAGES.items() for block in _blocks(page, text)]
+
+
+def _blocks(page: str, text: str) -> list[Block]:
     found: list[Block] = []
     scenario = run = ""
     inside: Block | None = None
-    for number, line in enumerate(TEXT.splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         if inside is not None:
             if line == "```":
                 inside = None
@@ -76,11 +88,11 @@ def blocks() -> list[Block]:
                 inside.text += line + "\n"
         elif comment := _COMMENT.fullmatch(line):
             if comment[1] == "scenario":
-                scenario = comment[2]
+                scenario = f"{page}: {comment[2]}"
             else:
                 run = f"not run: {comment[2]}" if comment[1] == "not run" else comment[2]
         elif fence := _FENCE.fullmatch(line):
-            inside = Block(number, fence[1], scenario, run)
+            inside = Block(page, number, fence[1], scenario, run)
             found.append(inside)
             run = ""
     return found
@@ -99,25 +111,23 @@ def commands(block: Block) -> list[tuple[str, str]]:
 
 
 def section(title: str) -> str:
-    """The text below a heading, up to the next heading of any level."""
-    found = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#+ |\Z)", TEXT, re.DOTALL | re.MULTILINE)
-    assert found is not None, f"the README has no section {title}"
-    return found[1]
+    """The text below a heading, up to the next heading of any level. One page alone has a heading of that name."""
+    pattern = re.compile(rf"^#+ {re.escape(title)}\n(.*?)(?=^#+ |\Z)", re.DOTALL | re.MULTILINE)
+    (found,) = [one for text in PAGES.values() for one in pattern.findall(text)]
+    return str(found)
 
 
 def rows(text: str, first_header: str) -> list[list[str]]:
-    """The rows of the table whose header begins with that cell."""
+    """The rows of the tables whose header begins with that cell."""
     found: list[list[str]] = []
-    wanted = False
+    inside = wanted = False
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")] if line.startswith("|") else []
-        if not cells:
-            wanted = False
-        elif wanted:
-            if set(cells[0]) - set("-: "):
-                found.append(cells)
-        else:
+        if cells and not inside:
             wanted = cells[0] == first_header
+        elif cells and wanted and set(cells[0]) - set("-: "):
+            found.append(cells)
+        inside = bool(cells)
     assert found, f"no table begins with {first_header!r}"
     return found
 

@@ -1,6 +1,6 @@
 """Who may import whom: the walls between the rooms, read from the source itself.
 
-Where the code shows a better wall, move the wall here and in the README's map, in a commit that says why.
+Where the code shows a better wall, move the wall here and on docs/contributing.md's map, in a commit that says why.
 """
 
 from __future__ import annotations
@@ -23,110 +23,80 @@ LONGEST = 350
 # found by its longest name. `""` is the package itself (`quart_app/__init__.py`).
 EVERYWHERE = {"settings", "clock"}
 BELOW_ALL = {"core", "settings", "clock"}  # these import nothing that all others may import
+TOLD = {"process.files", "process.forks"}  # parts of the process that have no state of the service
 ROOMS: dict[str, set[str]] = {
     "core": set(),
     "settings": {"core"},
     "clock": {"core"},
-    "files": {"core"},
-    "loopwatch": {"core"},
-    "process_setup": set(),
-    "keys": {"core", "store.base_keys", "audit_log"},
-    "audit_log": {"core", "store.base_keys"},
-    "revocation": {"core", "service"},
-    "schedules": {"core", "store.base", "runner.registry", "service"},
-    "maintenance": {"core", "store.base", "store.base_reports", "services", "files"},
-    "clients": {"core", "store.base", "store.base_limits"},
-    "uploads": {"core", "store.base_uploads", "files", "runner.upload"},
-    "outbound": {"core", "runner.threads"},
-    "forks": set(),
-    "store": {"core", "forks"},
-    "runner": {"core", "store.base", "store.base_limits", "forks"},
-    "runner.child": {
+    "store": {"core", "process.forks"},
+    "engine": {"core", "store.protocols", *TOLD},
+    "engine.processes.child": {
         "core",
-        "runner",
-        "files",
-        "forks",
-        "process_setup",
-    },  # there is no runtime in a child that could fill this door
-    "service": {"core", "store.base", "runner.registry", "runner.dispatcher", "runner.insist"},
-    "services": {"core", "store.base", "store.base_reports", "runner", "service", "files"},
+        "engine",
+        "process.setup",
+        *TOLD,
+    },  # has no runtime: it makes what a handler needs
+    "service": {"core", "store.protocols", "engine", "process.descriptors", *TOLD},
     # What a user's own module may import: the package's own names, and the errors and types of core.
-    "tasks": {"core", "runner.__init__"},
-    "metrics": {"core"},
-    "web": {"core", "service", "metrics", "logs", "revocation", ""},
-    "runtime": {
-        *("core", "store", "runner", "service", "services", "tasks"),
-        *("files", "keys", "audit_log", "clients", "schedules", "maintenance"),
-        *("outbound", "uploads"),
-    },
-    "logs": {"core", "runner.logger", "log_floods"},
-    "log_floods": set(),
-    "signals": {"core", "logs"},
-    "app": {
-        *("core", "control", "runner.registry", "runtime", "service"),
-        *("web", "signals", "loopwatch", "metrics", "forks"),
-    },
-    "control": set(),
-    "asgi": {"core", "app", "logs", "process_setup"},
-    "server": {"core", "app", "control", "logs", "uvicorn_server", "web.accepting"},
-    "uvicorn_server": {"core"},
+    "tasks": {"core", "engine.__init__"},
+    "runtime": {"core", "store", "engine", "service", "tasks", "process.files", "process.disk", "process.http_clients"},
+    # Around the service: these know nothing of it.
+    "process": {"core"},
+    "process.logs": {"core", "engine.logger", "process"},
+    "process.http_clients": {"core", "engine.threads"},
+    "process.server": {"core", "app", "process", "web.protection.listeners"},  # it starts the whole
+    "web": {"core", "service", "process.metrics", "process.logs", "process.known_versions", ""},
+    "app": {"core", "engine.registry", "runtime", "service", "web", "process"},
+    "asgi": {"core", "app", "process"},
     # Over HTTP, or in this process through the app; and what needs no server goes to the store's own files.
-    "cli": {
-        "core",
-        "app",
-        "control",
-        "logs",
-        "process_setup",
-        "runtime",
-        "server",
-        "store.audit",
-        "store.backup",
-        "store.lock",
-        "",
-    },
+    "cli": {"core", "app", "runtime", "process", "store.audit", "store.sqlite.backup", "store.sqlite.lock", ""},
     "__main__": {"cli"},
-    "": {"core", "runner.__init__", "app"},
+    "": {"core", "engine.__init__", "app"},
 }
-# Names used in annotations alone: the doors of the context and of the views are filled by the runtime, and the kinds
-# that the documentation describes come through the service.
+# Names used in annotations alone: what a context and the views are given is made by the runtime, and the kinds that the
+# documentation describes come through the service.
 FOR_ANNOTATIONS: dict[str, set[str]] = {
-    "runner.context": {"files", "maintenance", "uploads"},
-    "web.door": {"audit_log", "clients", "keys", "runtime", "schedules"},
-    "web.examples.limited": {"clients"},
-    "web.docs": {"runner.registry"},
-    "web.openapi.document": {"runner.registry"},
-    "web.metrics": {"runtime"},
-    "web.streams": {"services"},
-    "web.examples.reports": {"services"},
-    "web.examples.exports": {"services"},
-    "web.examples.chat": {"services"},
-    "web.sockets": {"services"},
+    "engine.context": {"service"},
+    "engine.services": {"service"},
+    "web.app_state": {"runtime"},
+    "web.routes.api_docs": {"engine.kind"},
+    "web.openapi.document": {"engine.kind"},
+    "web.openapi.kinds": {"engine.kind"},
+    "web.routes.metrics": {"runtime"},
+    "web.routes.uploads": {"engine.upload"},
 }
 
 # A library of the world -> the only places that may know it.
 DRIVERS: dict[str, set[str]] = {
     "quart": {"app", "web"},
-    "hypercorn": {"server", "control", "web.wire", "web.http2"},
-    "h2": {"web.http2"},
-    "wsproto": {"web.wire"},
-    "uvicorn": {"uvicorn_server", "web.uvicorn_wire"},
-    "httptools": {"uvicorn_server", "web.uvicorn_wire"},
-    "aiosqlite": {"store.sqlite"},
+    "hypercorn": {
+        *("process.server", "process.hypercorn_connections"),
+        *("web.protection.hypercorn_patches", "web.protection.hypercorn_http2"),
+    },
+    "h2": {"web.protection.hypercorn_http2"},
+    "wsproto": {"web.protection.hypercorn_patches", "web.protection.wsproto_patches"},
+    "uvicorn": {
+        "process.uvicorn_server",
+        "web.protection.uvicorn_patches",
+        "web.protection.uvicorn_h11_patches",
+    },
+    "httptools": {"process.uvicorn_server", "web.protection.uvicorn_patches"},
+    "aiosqlite": {"store.sqlite.database"},
     "sqlite3": {"store"},
     "aiosmtplib": {"tasks.mail"},
     "reportlab": {"tasks.pdf", "tasks.pdf_text"},
-    "structlog": {"logs", "runner"},
-    "prometheus_client": {"metrics", "web.metrics"},
-    "httpx": {"runtime", "runner.context", "cli", "outbound", "tasks", "web.examples"},
-    "httpcore": {"outbound"},
+    "structlog": {"process.logs", "engine"},
+    "prometheus_client": {"process.metrics", "web.routes.metrics"},
+    "httpx": {"runtime", "engine.context", "engine.services", "cli", "process.http_clients", "tasks", "web.examples"},
+    "httpcore": {"process.http_clients"},
     "cv2": {"tasks.detect_faces"},
     "PIL": {"tasks.detect_faces"},
-    "protego": {"tasks.crawl"},
+    "protego": {"tasks.robots"},
     "rich": {"cli"},
     "dotenv": {"settings"},
-    "uuid_utils": {"service"},
+    "uuid_utils": {"service.tasks"},
     "cronsim": {"core.schedule"},
-    "fcntl": {"store.lock", "forks"},
+    "fcntl": {"store.sqlite.lock", "process.forks"},
     "werkzeug": {"web"},
 }
 SQL = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE \w+ SET|DELETE FROM|PRAGMA|BEGIN|CREATE (TABLE|INDEX))\s")
@@ -175,7 +145,7 @@ def imports() -> Iterator[Import]:
 
 
 def _target(module: str, name: str) -> str:
-    """`from quart_app.core import codec` means the module codec, `from quart_app.runner import task` the package."""
+    """`from quart_app.core import codec` means the module codec, `from quart_app.engine import task` the package."""
     if not _ours(module):
         return module
     within = module.removeprefix("quart_app").removeprefix(".")
@@ -233,26 +203,49 @@ def test_no_room_imports_what_is_behind_a_wall() -> None:
     ("importer", "target", "annotations_only"),
     [
         ("core.task", "quart_app.settings", False),
-        ("core.task", "quart_app.store.base", False),
+        ("core.task", "quart_app.store.protocols.tasks", False),
         ("clock", "quart_app.settings", False),
-        ("store.sqlite", "quart_app.runner.runner", False),
-        ("runner.runner", "quart_app.store.sql_store", False),
-        ("runner.context", "quart_app.files", False),
-        ("service", "quart_app.runner.runner", False),
-        ("services.poller", "quart_app.runtime", False),
-        ("tasks.add", "quart_app.store.base", False),
-        ("tasks.add", "quart_app.runner.context", False),
-        ("web.tasks", "quart_app.store.base", False),
-        ("web.tasks", "quart_app.runner.runner", False),
-        ("web.door", "quart_app.runtime", False),
-        ("web.tasks", "quart_app.runtime", True),
-        ("runtime", "quart_app.web.tasks", False),
+        ("store.sqlite.database", "quart_app.engine.attempt", False),
+        ("engine.attempt", "quart_app.store.tasks", False),
+        ("engine.context", "quart_app.service.uploads", False),
+        ("engine.upkeep.poller", "quart_app.runtime", False),
+        ("service.tasks", "quart_app.runtime", False),
+        ("tasks.add", "quart_app.store.protocols.tasks", False),
+        ("tasks.add", "quart_app.engine.context", False),
+        ("web.routes.tasks", "quart_app.store.protocols.tasks", False),
+        ("web.routes.tasks", "quart_app.engine.attempt", False),
+        ("web.app_state", "quart_app.runtime", False),
+        ("web.routes.tasks", "quart_app.runtime", True),
+        ("process.files", "quart_app.engine.attempt", False),
+        ("runtime", "quart_app.web.routes.tasks", False),
         ("runtime", "quart_app.app", False),
-        ("", "quart_app.store.base", False),
+        ("", "quart_app.store.protocols.tasks", False),
     ],
 )
 def test_a_wall_that_is_walked_through_is_noticed(importer: str, target: str, annotations_only: bool) -> None:
     assert through_walls([Import(importer, target, annotations_only, 1)])
+
+
+def test_no_modules_import_each_other() -> None:
+    """Those for annotations count as well. An import within a function waits until all is loaded."""
+    lines = {module: _lines_of_functions(tree) for module, tree in TREES.items()}
+    graph: dict[str, set[str]] = {module: set() for module in SOURCES}
+    for one in OURS:
+        target = one.target.removeprefix("quart_app").removeprefix(".")
+        if target in SOURCES and one.line not in lines[one.importer]:
+            graph[one.importer].add(target)
+    while leaves := {module for module, targets in graph.items() if not targets}:
+        graph = {module: targets - leaves for module, targets in graph.items() if module not in leaves}
+    assert sorted(graph) == [], "these import each other, or one that does"
+
+
+def _lines_of_functions(tree: ast.Module) -> set[int]:
+    return {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for line in range(node.lineno, (node.end_lineno or 0) + 1)
+    }
 
 
 @pytest.mark.parametrize("library", DRIVERS)
@@ -310,7 +303,7 @@ def test_the_wall_clock_is_read_through_the_clock() -> None:
     found = [
         f"{module}:{node.lineno} {ast.unparse(node)}"
         for module, tree in TREES.items()
-        if module not in ("clock", "store.lock") and not is_below(module, "tasks")
+        if module not in ("clock", "store.sqlite.lock") and not is_below(module, "tasks")
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         and ast.unparse(node)

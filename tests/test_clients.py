@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from quart_app import clients
-from quart_app.clients import ClientLimit
-from quart_app.store.sql_limits import SqlLimits
+from quart_app.service import client_limits
+from quart_app.service.client_limits import ClientLimit
+from quart_app.store.limits import SqlLimits
 from tests.clock import VirtualClock
 from tests.store.kit import Bells, Sql, open_database
 
@@ -109,7 +109,7 @@ async def test_a_smaller_limit_than_before_counts_what_there_was(store: SqlLimit
 async def test_silent_clients_are_forgotten_in_small_bites(
     store: SqlLimits, clock: VirtualClock, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clients, "CHUNK", 2)
+    monkeypatch.setattr(client_limits, "CHUNK", 2)
     limit = await life(store, clock)
     for client in ("ann", "bob", "cat"):
         await limit.call("", client)
@@ -117,14 +117,14 @@ async def test_silent_clients_are_forgotten_in_small_bites(
     await limit.call("shop", "dan")
     assert await limit.run_once(0) is None
     clock.advance(1)
-    assert [await limit.run_once(0) for _ in range(3)] == [clients.PAUSE, clients.PAUSE, None]
+    assert [await limit.run_once(0) for _ in range(3)] == [client_limits.PAUSE, client_limits.PAUSE, None]
     assert sql("SELECT owner, client FROM client_calls") == [("shop", "dan")]
 
 
 async def test_past_the_bound_the_longest_silent_client_of_the_same_owner_is_forgotten(
     store: SqlLimits, clock: VirtualClock, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clients, "MAX_CLIENTS", 3)
+    monkeypatch.setattr(client_limits, "MAX_CLIENTS", 3)
     limit = await life(store, clock)
     await limit.call("shop", "old")
     for client in ("ann", "bob", "cat", "ann", "dan"):

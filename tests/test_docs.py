@@ -1,4 +1,4 @@
-"""The README, .env.example and hypercorn.toml against the code: nothing missing, nothing that does not exist."""
+"""README.md, docs/, .env.example and hypercorn.toml against the code: nothing missing, nothing that does not exist."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from hypercorn.config import Config
 from prometheus_client.parser import text_string_to_metric_families
 
 import quart_app
-from quart_app import cli, metrics, settings, signals
+from quart_app import cli, settings
 from quart_app.app import create_app
 from quart_app.cli import errors as cli_errors
 from quart_app.core import errors, lifecycle
 from quart_app.core.errors import StartupError
 from quart_app.core.task import OUTCOMES, STATUSES
-from quart_app.metrics import Figures, Metrics
-from quart_app.runner.context import TaskContext
-from quart_app.runner.registry import task
+from quart_app.engine.context import TaskContext
+from quart_app.engine.kind import task
+from quart_app.process import metrics, signals
+from quart_app.process.metrics import Figures, Metrics
 from quart_app.tasks import BUILT_IN
-from quart_app.web import options, problems
-from quart_app.web import tasks as task_views
+from quart_app.web.messages import options, problems
+from quart_app.web.routes import tasks as task_views
 from tests import readme
 from tests.checkout import ROOT
 
@@ -39,16 +40,21 @@ def names(column: list[list[str]]) -> list[str]:
     return [name for row in column for name in readme.code(row[0])]
 
 
+def table(first_header: str) -> list[list[str]]:
+    """The rows of all tables of README.md and docs/ whose header begins so."""
+    return readme.rows(readme.TEXT, first_header)
+
+
 # --- settings
 
 
 def test_every_setting_is_in_the_table_and_no_other() -> None:
-    listed = names(readme.rows(readme.section("Settings"), "name"))
+    listed = names(table("setting"))
     assert sorted(listed) == sorted(SETTINGS)
 
 
 def test_the_defaults_shown_are_the_defaults() -> None:
-    shown = {readme.code(name)[0]: default for name, default, _ in readme.rows(readme.section("Settings"), "name")}
+    shown = {readme.code(name)[0]: default for name, default, _ in table("setting")}
     for name, field in SETTINGS.items():
         if field.default == "":  # empty, or made from another setting: the table says so in words
             assert not re.fullmatch(r"[0-9.]+", shown[name]), name
@@ -61,7 +67,9 @@ def test_the_defaults_shown_are_the_defaults() -> None:
             assert shown[name].strip("`") == default, name
 
 
-@pytest.mark.parametrize("path", ["README.md", "CHANGELOG.md", "startup.sh", "startup.bat", "startup_dev.py"])
+@pytest.mark.parametrize(
+    "path", [*readme.PAGES, "CHANGELOG.md", "SECURITY.md", "startup.sh", "startup.bat", "startup_dev.py"]
+)
 def test_no_text_names_a_setting_that_does_not_exist(path: str) -> None:
     named = re.findall(r"QUART_APP_[A-Z_]+[A-Z]", (ROOT / path).read_text("utf-8"))
     assert set(named) <= set(SETTINGS) | settings.IN_FILES.keys()
@@ -109,32 +117,31 @@ def _anonymous(path: str) -> str:
 
 
 def test_every_route_is_in_the_table_and_no_other(routes: set[str]) -> None:
-    listed = [_anonymous(name) for name in names(readme.rows(readme.section("HTTP API"), "request"))]
+    listed = [_anonymous(name) for name in names(table("request"))]
     assert sorted(listed) == sorted(routes)
 
 
 def test_every_option_and_filter_of_a_request_is_named() -> None:
-    text = readme.section("HTTP API")
-    query = re.search(r"Query of `POST /tasks/<kind>`:(.*?)Headers:", text, re.DOTALL)
+    query = re.search(r"Query of `POST /tasks/<kind>`:(.*?)Headers:", readme.TEXT, re.DOTALL)
     assert query is not None
     assert set(options.OPTIONS) <= set(readme.code(query[1]))
-    table = {row[0]: row[1] for row in readme.rows(text, "request")}
-    assert set(options.BatchItem.__struct_fields__) == set(re.findall(r'"(\w+)"', table["`POST /tasks`"].split("}")[0]))
-    assert {name.partition("=")[0] for name in readme.code(table["`GET /tasks`"])} >= set(task_views.FILTERS)
+    answers = {row[0]: row[1] for row in table("request")}
+    assert set(options.BatchItem.__struct_fields__) == set(
+        re.findall(r'"(\w+)"', answers["`POST /tasks`"].split("}")[0])
+    )
+    assert {name.partition("=")[0] for name in readme.code(answers["`GET /tasks`"])} >= set(task_views.FILTERS)
 
 
 def test_every_type_of_problem_is_in_the_table() -> None:
     source = "".join(path.read_text() for path in sorted((ROOT / "quart_app" / "web").rglob("*.py")))
     raised = set(re.findall(r"\b[Pp]roblem\(\s*[0-9]{3},\s*\"([a-z-]+)\"", source))
     known = {slug for _, _, slug, _ in problems._KNOWN} | raised
-    listed = [name for row in readme.rows(readme.section("HTTP API"), "status") for name in readme.code(row[1])]
+    listed = [name for row in table("status") for name in readme.code(row[1])]
     assert sorted(listed) == sorted(known)
 
 
 def test_every_built_in_kind_is_in_the_table_with_its_args() -> None:
-    listed = {
-        readme.code(name)[0]: readme.code(args) for name, args, _ in readme.rows(readme.section("HTTP API"), "kind")
-    }
+    listed = {readme.code(name)[0]: readme.code(args) for name, args, _ in table("kind")}
     assert listed == {kind.name: [name for name, _ in kind.parameters] for kind in BUILT_IN}
 
 
@@ -142,22 +149,23 @@ def test_every_built_in_kind_is_in_the_table_with_its_args() -> None:
 
 
 def test_every_metric_is_in_the_table_and_no_other() -> None:
-    figures = Figures(single=dict.fromkeys(metrics.READ, 0.0), counts=[], oldest={})
+    figures = Figures(single=dict.fromkeys(metrics.READ, 0.0), counts=[], oldest={}, suspended={})
     families = text_string_to_metric_families(Metrics().text(figures).decode())
     told = {f"{one.name}_total" if one.type == "counter" else one.name for one in families}
-    listed = names(readme.rows(readme.section("Metrics"), "metric"))
+    listed = names(table("metric"))
     assert sorted(listed) == sorted(name for name in told if name.startswith("quart_app_"))
 
 
 def test_every_outcome_and_label_of_a_metric_is_named() -> None:
-    rows = {name: row[1:] for row in readme.rows(readme.section("Metrics"), "metric") for name in readme.code(row[0])}
+    rows = {name: row[1:] for row in table("metric") for name in readme.code(row[0])}
     labels = {name: readme.code(row[0]) for name, row in rows.items() if row[0]}
     made = Metrics()
     shown = {
         f"{one._name}_total" if one._type == "counter" else one._name: list(one._labelnames)
         for one in (made._tasks, made._runs, made._requests)
     }
-    assert labels == {**shown, metrics.QUEUE_TASKS: ["queue", "state"], metrics.QUEUE_OLDEST: ["queue"]}
+    of_queues = {metrics.QUEUE_TASKS: ["queue", "state"], metrics.QUEUE_OLDEST: ["queue"]}
+    assert labels == {**shown, **of_queues, metrics.SUSPENDED: ["cause"]}
     assert readme.code(rows["quart_app_tasks_total"][1]) == list(OUTCOMES)
 
 
@@ -165,25 +173,25 @@ def test_every_outcome_and_label_of_a_metric_is_named() -> None:
 
 
 def test_every_option_of_a_kind_is_in_the_table_and_no_other() -> None:
-    listed = names(readme.rows(readme.section("Writing your own task"), "option"))
+    listed = names(table("option"))
     assert sorted(listed) == sorted(set(inspect.signature(task).parameters) - {"kind"})
 
 
 def test_the_options_marked_with_a_star_can_be_given_to_one_task() -> None:
-    marked = [row[0] for row in readme.rows(readme.section("Writing your own task"), "option") if "*" in row[0]]
+    marked = [row[0] for row in table("option") if "*" in row[0]]
     defaults = set(inspect.signature(task).parameters) & set(options.OPTIONS)
     assert {name for cell in marked for name in readme.code(cell)} == defaults
 
 
 def test_every_part_of_the_context_is_in_the_table_and_no_other() -> None:
-    listed = {name.partition("(")[0] for name in names(readme.rows(readme.section("Writing your own task"), "name"))}
-    runners = {"load_steps", "flush"}  # the runner's side of it
+    listed = {name.partition("(")[0] for name in names(table("of `ctx`"))}
+    runners = {"load_steps", "flush", "recorder", "emit_text"}  # the runner's side of it
     public = {name for name in dir(TaskContext) if not name.startswith("_")} - runners
     assert listed == public | {"args", "cancelled"}  # those two are set in __init__
 
 
 def test_every_error_that_code_catches_is_in_the_table_and_no_other() -> None:
-    listed = names(readme.rows(readme.section("In an existing Quart app"), "error"))
+    listed = names(table("error"))
     raised = {name for name in quart_app.__all__ if issubclass(_kind(name), errors.QuartAppError)}
     assert sorted(listed) == sorted(raised)
 
@@ -203,11 +211,11 @@ def test_the_statuses_are_the_statuses() -> None:
 
 def test_the_transition_table_is_that_of_the_code() -> None:
     listed = {}
-    for cause, start, end, _ in readme.rows(readme.section("Statuses"), "cause"):
+    for cause, start, end, _ in table("cause"):
         listed[cause.strip("`")] = (set(readme.code(start)), set(readme.code(end)))
-    table = {cause: (set(start), {end}) for cause, (start, end) in lifecycle.TRANSITIONS.items()}
-    table["crash"] = (set(lifecycle.CRASH[0]), set(lifecycle.CRASH[1]))
-    assert listed == table
+    real = {cause: (set(start), {end}) for cause, (start, end) in lifecycle.TRANSITIONS.items()}
+    real["crash"] = (set(lifecycle.CRASH[0]), set(lifecycle.CRASH[1]))
+    assert listed == real
 
 
 # --- the command line
@@ -217,7 +225,7 @@ def test_every_command_and_flag_is_named_and_no_other() -> None:
     parsers = _parsers(cli.parser.build())
     names = {name.partition(" ")[0] for name in parsers if name}
     assert set(re.findall(r"python -m quart_app ([a-z][a-z-]*)", readme.TEXT)) == names
-    text = readme.section("Command line")
+    text = readme.PAGES["docs/reference/command-line.md"]
     listed = re.findall(r"^\| `python -m quart_app ([a-z][a-z -]*[a-z])", text, flags=re.MULTILINE)
     assert sorted(listed) == sorted(name for name in parsers if name and name not in ("tasks", "keys"))
     flags = {flag for one in parsers.values() for action in one._actions for flag in action.option_strings}
@@ -243,9 +251,9 @@ def _startup_errors(kind: type[StartupError] = StartupError) -> Iterator[type[St
 def test_every_exit_code_is_in_the_table_and_no_other() -> None:
     codes = {error.exit_code for error in _startup_errors()}
     codes |= {value for name, value in vars(signals).items() if name.startswith("CODE_")}
-    listed = [int(row[0]) for row in readme.rows(readme.section("Command line"), "exit code")]
+    listed = [int(row[0]) for row in table("exit code")]
     assert listed == sorted(codes)
-    listed = [int(row[0]) for row in readme.rows(readme.section("Command line"), "code")]
+    listed = [int(row[0]) for row in table("code")]
     commands = {error.exit_code for error in vars(cli_errors).values() if hasattr(error, "exit_code")}
     assert listed == sorted({0, 2, 3} | commands | {error.exit_code for error in _startup_errors()} | {130})
 
@@ -253,7 +261,7 @@ def test_every_exit_code_is_in_the_table_and_no_other() -> None:
 def test_every_key_of_hypercorn_toml_exists_and_is_explained() -> None:
     keys = set(tomllib.loads((ROOT / "hypercorn.toml").read_text("utf-8")))
     assert {key for key in keys if not hasattr(Config(), key)} == set()
-    assert set(names(readme.rows(readme.section("Settings"), "key"))) == keys
+    assert set(names(table("key of the file"))) == keys
 
 
 # --- the rest
@@ -270,14 +278,7 @@ def test_every_room_is_on_the_map_and_no_other() -> None:
     assert listed == real
 
 
-def test_the_links_inside_the_readme_lead_somewhere() -> None:
-    headings = re.findall(r"^#+ (.*)$", readme.TEXT, flags=re.MULTILINE)
-    anchors = {heading.lower().replace(" ", "-") for heading in headings}
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", readme.TEXT):
-        assert target[1:] in anchors if target.startswith("#") else (ROOT / target).exists(), target
-
-
-def test_the_files_and_folders_the_readme_names_exist() -> None:
+def test_the_files_and_folders_the_pages_name_exist() -> None:
     named = re.findall(r"`((?:tests|quart_app|benchmarks|migrations)/[\w/.]+)`", readme.TEXT)
     assert named
     assert [path for path in named if not (ROOT / path).exists()] == []
@@ -289,7 +290,7 @@ def test_the_performance_table_is_that_of_the_last_run() -> None:
 
     kept = benchmarks._read()
     assert list(kept) == list(benchmarks.PARTS)
-    assert benchmarks.summary(kept) in readme.TEXT
+    assert benchmarks.summary(kept) in readme.PAGES["docs/explanation/performance.md"]
 
 
 def test_the_changelog_knows_this_version() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quart_app.files import Files
+from quart_app.process.files import Files
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from quart_app import logs
+from quart_app.process import logs
 
 
 def lines(message: object, *args: object, **extra: Any) -> tuple[dict[str, Any], str]:

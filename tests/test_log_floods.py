@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from quart_app import log_floods
-from quart_app.log_floods import OncePerSecond
+from quart_app.process import log_floods
+from quart_app.process.log_floods import OncePerSecond
 
 
 class Kept(logging.Handler):

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from quart_app import logs
+from quart_app.process import logs
 from tests.hostile.server import DEADLINE, Server
 from tests.hostile.wire import post_json, request
 

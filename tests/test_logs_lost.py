@@ -20,7 +20,7 @@ LINES = 5_000
 # Writes LINES lines while its queues hold a hundred; at a word on stdin it goes on with a last one.
 SCRIPT = f"""
 import logging, sys
-from quart_app import logs
+from quart_app.process import logs
 from quart_app.settings import Settings
 logs.MAX_QUEUED = 100
 logs.setup(Settings(data_dir=sys.argv[1], log_file=sys.argv[2]))

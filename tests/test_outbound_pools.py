@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from quart_app import outbound
+from quart_app.process import http_clients
 from tests.tasks.sites import WebSite
 
 
@@ -27,11 +27,11 @@ async def tarpit() -> AsyncIterator[str]:
         writer.close()
 
 
-@pytest.mark.parametrize("make", [outbound.trusting_client, lambda: outbound.client(True)])
+@pytest.mark.parametrize("make", [http_clients.trusting_client, lambda: http_clients.client(True)])
 async def test_a_target_that_is_silent_holds_up_no_other(
     tarpit: str, make: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbound, "POOL_SECONDS", 0.2)
+    monkeypatch.setattr(http_clients, "POOL_SECONDS", 0.2)
     client: httpx.AsyncClient = make()
     waiting = [asyncio.create_task(client.get(tarpit)) for _ in range(150)]
     with WebSite({"/": "here"}).served() as web:
@@ -45,8 +45,8 @@ async def test_a_target_that_is_silent_holds_up_no_other(
 
 
 async def test_pools_that_nobody_uses_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbound, "MAX_TARGETS", 2)
-    client = outbound.trusting_client()
+    monkeypatch.setattr(http_clients, "MAX_TARGETS", 2)
+    client = http_clients.trusting_client()
     pools = client._transport._pools  # type: ignore[attr-defined]
     sites = [WebSite({"/": "here"}) for _ in range(4)]
     for site in sites:
@@ -60,9 +60,9 @@ async def test_pools_that_nobody_uses_are_let_go(monkeypatch: pytest.MonkeyPatch
 async def test_where_a_name_leads_is_told_to_the_log_alone(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(outbound.socket, "getaddrinfo", lambda *_args, **_rest: [(2, 1, 6, "", ("10.9.8.7", 80))])
-    async with outbound.client(False) as client:
-        with pytest.raises(outbound.TargetRefused) as caught:
+    monkeypatch.setattr(http_clients.socket, "getaddrinfo", lambda *_args, **_rest: [(2, 1, 6, "", ("10.9.8.7", 80))])
+    async with http_clients.client(False) as client:
+        with pytest.raises(http_clients.TargetRefused) as caught:
             await client.get("http://db.corp.example/")
     assert str(caught.value) == "db.corp.example is no public address"
     assert "10.9.8.7" in caplog.text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quart_app import server
+from quart_app.process import server
 from quart_app.settings import Settings
 
 

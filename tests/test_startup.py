@@ -15,6 +15,8 @@ import pytest
 
 from tests.checkout import DEADLINE, ROOT, Checkout
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:

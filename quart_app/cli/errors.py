@@ -1,4 +1,4 @@
-"""What ends a command: `str()` is the one line for stderr, `exit_code` the code of the README."""
+"""Errors that end a command: `str()` is the line for stderr, `exit_code` the code (docs/reference/command-line.md)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ class CommandError(QuartAppError):
     exit_code = 1
 
 
+class WrongUse(CommandError):
+    """A mistake in the command itself."""
+
+    exit_code = 2
+
+
 class Refused(CommandError):
     """The server answered with a problem document; `status` is its HTTP status."""
 
@@ -20,7 +26,7 @@ class Refused(CommandError):
 
 
 class NoAnswer(CommandError):
-    """Nothing answers where a server should be."""
+    """No server answers at the address."""
 
     exit_code = 69
 

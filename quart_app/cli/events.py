@@ -1,4 +1,4 @@
-"""The events of a task as they come, from the Server-Sent Events of the API."""
+"""Reads the events of a task as they arrive, from the Server-Sent Events of the API."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any, Final
 
 import httpx
 
-from quart_app.cli.reach import SLOW, Api
+from quart_app.cli.connect import SLOW, Api
 
-QUIET: Final = 40.0  # seconds without a byte after which the server is gone: it sends a comment every 15 s
+QUIET: Final = 40.0  # seconds without a byte after which the server counts as gone: it sends a comment every 15 s
 
 
 async def events(api: Api, path: str, after: int) -> AsyncIterator[Mapping[str, Any]]:
-    """The events after that number. It ends after the last one of an ended task, and whenever the server wants to be
-    asked again. Raises Refused, NoAnswer, Held."""
-    if api.offline:  # nothing more will come, and a transport in this process does not stream
+    """Yield the events after the number `after`. It ends after the last event of an ended task, and whenever the server
+    closes the stream so that the client asks again. Raises Refused, NoAnswer, Held."""
+    if api.offline:  # no event will be added, and the transport in this process does not stream
         for event in (await api.call("GET", f"{path}/history")).json()["events"]:
             if event["seq"] > after:
                 yield event
@@ -35,7 +35,7 @@ async def events(api: Api, path: str, after: int) -> AsyncIterator[Mapping[str, 
 
 
 async def _frames(answer: httpx.Response) -> AsyncIterator[tuple[str, str]]:
-    """(event, data) of each frame (HTML, 9.2.6). Lines end with LF only: httpx would also cut at U+2028."""
+    """Yield (event, data) of each frame (HTML, 9.2.6). Lines end with LF only: httpx would also split at U+2028."""
     name, data, rest = "message", "", b""
     async for piece in answer.aiter_bytes():
         *lines, rest = (rest + piece).split(b"\n")

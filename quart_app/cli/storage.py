@@ -8,13 +8,14 @@ import datetime
 import json
 from pathlib import Path
 
+from quart_app.cli import tables
 from quart_app.cli.errors import CannotWrite, CommandError
 from quart_app.clock import SystemClock
 from quart_app.core.errors import StoreBroken
-from quart_app.logs import escape
+from quart_app.process.logs import escape, escape_json
 from quart_app.settings import Settings
-from quart_app.store import backup as store_backup
 from quart_app.store.audit import audit
+from quart_app.store.sqlite import backup as store_backup
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -66,17 +67,17 @@ def _audit(path: Path, arguments: argparse.Namespace) -> int:
     try:
         report = audit(path)
     except StoreBroken as error:
-        if arguments.file:  # whatever file that is: nobody wants a backup in its place
+        if arguments.file:  # after "; " the error advises to restore a backup, which fits only the service's database
             raise StoreBroken(str(error).partition("; ")[0]) from error
         raise
     if arguments.json:
         document = {"checked": report.checked, "findings": report.findings, "skipped": report.skipped}
-        print(json.dumps(document, ensure_ascii=False))
+        print(escape_json(json.dumps(document, ensure_ascii=False)))
     else:
         for line in report.findings:
             print(escape(line))
         print(f"checked {', '.join(f'{n} {what}' for what, n in report.checked.items())} of {path}")
         for line in report.skipped:
             print(f"not checked: {line}")
-        print(f"{len(report.findings)} findings" if report.findings else "no findings")
+        print(tables.counted(len(report.findings), "finding") if report.findings else "no findings")
     return 1 if report.findings else 0

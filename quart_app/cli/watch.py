@@ -1,29 +1,30 @@
-"""`tasks watch`: a task from its first event to its end, over restarts of the server."""
+"""`tasks watch`: follows a task from its first event to its end, also across restarts of the server."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import contextlib
-import json
 import sys
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
-from quart_app.cli import show
+import httpx
+
+from quart_app.cli import tables
+from quart_app.cli.connect import Api, over_socket, over_url, reach, task_path
 from quart_app.cli.errors import Held, NoAnswer, Refused
 from quart_app.cli.events import events
-from quart_app.cli.reach import Api, over_socket, over_url, reach, task_path
-from quart_app.logs import escape
+from quart_app.process.logs import escape
 from quart_app.settings import Settings
 
 OUTCOMES: Final = {"completed": 0, "failed": 1, "cancelled": 2}
 UNKNOWN: Final = 3
-AGAIN: Final = 0.3  # seconds between two looks for a server that went away
+AGAIN: Final = 0.3  # seconds between two attempts to reach a server that has stopped
 
 
 async def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """The exit code by the task's end. Raises CommandError, StartupError."""
+    """Follow the task; the exit code tells how it ended. Raises CommandError, StartupError."""
     view: _View = _Json() if arguments.json else _Bar() if sys.stdout.isatty() else _Lines()
     try:
         with view:
@@ -33,6 +34,14 @@ async def run(arguments: argparse.Namespace, settings: Settings) -> int:
             raise
         sys.stderr.write(f"quart_app: {error}\n")
         return UNKNOWN
+
+
+async def ended(api: Api, task_id: str) -> tuple[httpx.Response, int]:
+    """Wait for the end of a task. The answer that shows it, and the exit code. Raises CommandError."""
+    while True:
+        answer = await api.call("GET", task_path(task_id), wait=30, params={"wait": "30"})
+        if (code := OUTCOMES.get(answer.json()["status"])) is not None:
+            return answer, code
 
 
 async def _follow(watch: _Watch, arguments: argparse.Namespace, settings: Settings) -> int:
@@ -48,7 +57,8 @@ async def _follow(watch: _Watch, arguments: argparse.Namespace, settings: Settin
 
 @contextlib.asynccontextmanager
 async def _again(arguments: argparse.Namespace, settings: Settings) -> AsyncIterator[Api | None]:
-    """Only a server: this process must not take the database while one starts."""
+    """Yield the API of a running server, or None. The app is not opened in this process, because that would take the
+    database from a server that starts."""
     if arguments.url is not None:
         async with over_url(arguments.url, arguments.key or settings.key) as api:
             yield api
@@ -66,15 +76,15 @@ class _Watch:
         self._lost = False
 
     async def to_end(self, api: Api) -> int | None:
-        """The exit code, or None when the server went away (or none runs) before the end. Raises Refused; and
-        NoAnswer or Held when there never was an answer."""
+        """Follow the task. Returns the exit code, or None when the server stopped (or none runs) before the end.
+        Raises Refused; and NoAnswer or Held when the server has never answered."""
         try:
             return await self._show(api)
         except (NoAnswer, Held):
             if not self._begun:
                 raise
         except Refused as error:
-            if error.status != 503:  # it starts, or it stops
+            if error.status != 503:  # 503: the server starts or stops
                 raise
         self._say("the server does not answer; waiting for it")
         return None
@@ -105,7 +115,7 @@ class _Watch:
 
 
 class _View:
-    """What a person sees of it; by itself nothing."""
+    """How a task is shown. This base class shows nothing."""
 
     def __enter__(self) -> None:
         pass
@@ -114,20 +124,20 @@ class _View:
         pass
 
     def task(self, task: Mapping[str, Any]) -> None:
-        """The task as it is, at the beginning and after each piece of the stream."""
+        """Show the task, at the beginning and after each part of the stream."""
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """One event of its stream."""
+        """Show one event of the stream."""
 
     def end(self, task: Mapping[str, Any]) -> None:
-        """The task once it has ended."""
+        """Show the task once it has ended."""
 
 
 class _Json(_View):
-    """One event a line, as the API sends them."""
+    """Prints one event a line, as the API sends them."""
 
     def event(self, event: Mapping[str, Any]) -> None:
-        print(json.dumps(event, ensure_ascii=False, separators=(",", ":")), flush=True)
+        print(tables.as_json(event), flush=True)
 
 
 class _Lines(_View):
@@ -135,11 +145,11 @@ class _Lines(_View):
         print(line(event), flush=True)
 
     def end(self, task: Mapping[str, Any]) -> None:
-        print(show.outcome(task), flush=True)
+        print(tables.outcome(task), flush=True)
 
 
 class _Bar(_View):
-    """Steps, log lines and statuses roll by above a bar that shows the progress."""
+    """Prints steps, log lines and statuses above a bar that shows the progress."""
 
     def __enter__(self) -> None:
         from rich.console import Console
@@ -170,20 +180,24 @@ class _Bar(_View):
         )
 
     def end(self, task: Mapping[str, Any]) -> None:
-        self._progress.console.print(show.outcome(task), markup=False, style=show.COLOURS.get(task["status"]))
+        self._progress.console.print(tables.outcome(task), markup=False, style=tables.COLOURS.get(task["status"]))
 
 
 def line(event: Mapping[str, Any]) -> str:
-    """`12:30:01 step      soup`."""
+    """An event as a line, such as `12:30:01 step      soup`."""
     data = event["data"]
     match event["event"]:
         case "status":
             text = f"{event['status']} ({event['cause']}, attempt {event['attempt']})"
         case "progress":
-            text = show.progress(data)
+            text = tables.progress(data)
         case "step":
             text = str(data.get("name"))
+        case "output":
+            told = data.get("data")
+            text = told if isinstance(told, str) else tables.as_json(told)
         case _:
-            fields = "".join(f" {name}={value!r}" for name, value in (data.get("fields") or {}).items())
-            text = f"{data.get('message')}{fields}"
+            fields = dict(data.get("fields") or {})
+            where = tables.places(fields.pop("frames")) if isinstance(fields.get("frames"), list) else ""
+            text = f"{data.get('message')}{where}" + "".join(f" {name}={value!r}" for name, value in fields.items())
     return f"{event['at'][11:19]} {event['event']:<9} {escape(text)}"

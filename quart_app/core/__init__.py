@@ -1,1 +1,1 @@
-"""The pure part: no await, no I/O, nothing of ours imported from outside this room."""
+"""The pure part: no await, no I/O, and no import of other rooms of this package."""

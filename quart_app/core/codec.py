@@ -1,5 +1,5 @@
-"""The one JSON codec. Strict on the way in (I-JSON, RFC 7493, and then some); on the way out nothing is refused for
-its characters, because a handler's work must not be lost for a stray NUL."""
+"""The one JSON codec. Input is checked strictly (I-JSON, RFC 7493, and more). Output is never refused for its
+characters, because a stray NUL must not lose a handler's work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from quart_app.core.secret import hide
 MAX_DEPTH: Final = 64
 MAX_NODES: Final = 10_000
 MAX_DIGITS: Final = 1000  # of an integer that a client sends
-MAX_OUT_DIGITS: Final = 4300  # of one that a handler returns: what Python and msgspec read back
+MAX_OUT_DIGITS: Final = 4300  # of an integer that a handler returns: the most that Python and msgspec read back
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _ESCAPED_NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
@@ -34,12 +34,14 @@ class NotJson(Exception):
 
 def decode(data: bytes, max_nodes: int = MAX_NODES) -> Any:
     """Parse what a client sent. Raises InvalidInput for everything that two parsers could read differently: invalid
-    UTF-8, a BOM, duplicate keys, NaN and infinities, NUL and lone surrogates in text, and for what is too large:
-    over 64 levels, 10,000 values, or 1000 digits."""
+    UTF-8, a BOM, duplicate keys, NaN and infinities, NUL and lone surrogates in text. Also for too large input: over
+    64 levels, 10,000 values, or 1000 digits."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidInput("the body is not valid UTF-8") from None
+    if len(data) > max_nodes:  # each value takes a byte, or more
+        _bound(data, max_nodes)
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -51,8 +53,8 @@ def decode(data: bytes, max_nodes: int = MAX_NODES) -> Any:
 
 
 def encode(value: Any) -> str:
-    """JSON text of what a handler returned, which `readback` makes the same value of again. NUL and lone surrogates
-    become U+FFFD. Raises NotJson."""
+    """JSON text of a handler's value; `readback` turns it into an equal value. NUL and lone surrogates become U+FFFD.
+    Raises NotJson."""
     try:
         try:
             text = _ENCODER.encode(value)
@@ -77,8 +79,8 @@ def clean(text: str, limit: int) -> str:
 
 
 def scalar(value: Any, limit: int) -> str | int | float | bool | None:
-    """Any value as one JSON scalar, for the log: what is none by itself as the text that Python shows it with, cut to
-    `limit` characters."""
+    """Any value as one JSON scalar, for the log. Other values become their `repr`. Texts are cut to `limit`
+    characters."""
     if value is None or type(value) is bool:
         return value
     if type(value) is str:
@@ -92,7 +94,7 @@ def scalar(value: Any, limit: int) -> str | int | float | bool | None:
 
 
 def number(value: float | None) -> float | None:
-    """As JSON has it, whole ones as such. Raises ValueError for what is not finite."""
+    """A number for JSON; a whole float becomes an int. Raises ValueError for a number that is not finite."""
     if value is None:
         return None
     number = float(value)
@@ -105,16 +107,16 @@ def loads(text: str) -> Any:
     """Read back what `encode` or a checked client wrote."""
     try:
         return msgspec.json.decode(text)
-    except msgspec.ValidationError:  # it counts the sign of an integer as one of 4300 digits
+    except msgspec.ValidationError:  # msgspec counts the sign of an integer as one of 4300 digits
         return json.loads(text)
 
 
 def readback(text: str, wanted: Any) -> Any:
-    """The value of type `wanted` that `encode` wrote, and plain JSON where that type is not what was written."""
+    """The value of type `wanted` that `encode` wrote; plain JSON when the text does not fit that type."""
     value = loads(text)
     try:
         return msgspec.convert(value, wanted)
-    except (TypeError, ValueError, RecursionError):  # no type that msgspec knows, or another value than it says
+    except (TypeError, ValueError, RecursionError):  # msgspec does not know the type, or the value is of another type
         return value
 
 
@@ -155,16 +157,15 @@ _DECODER: Final = json.JSONDecoder(
 
 
 def _convert(value: Any) -> Any:
-    """What a Python developer expects to have a JSON form, beyond what `json` knows: what an annotation of that type
-    reads back."""
+    """The JSON form of types that `json` does not know. An annotation of the same type reads it back."""
     if isinstance(value, _KNOWN) or _is_record(value):
-        # Bytes and sets stay what they are, and are refused as they are outside of a struct.
+        # Bytes and sets are not converted, so they are refused as outside of a struct.
         return msgspec.to_builtins(_checked(value), builtin_types=_BYTES)
     raise TypeError(_refusal(value))
 
 
 def _is_record(value: Any) -> bool:
-    """Of a dataclass, or of a class of attrs."""
+    """Whether it is an instance of a dataclass, or of a class of attrs."""
     return not isinstance(value, type) and (dataclasses.is_dataclass(value) or hasattr(value, "__attrs_attrs__"))
 
 
@@ -179,7 +180,7 @@ def _refusal(value: Any) -> str:
 
 
 def _with_text_keys(value: Any) -> Any:
-    """The same with keys such as dates, UUIDs, Decimals and members of an Enum as the text they are elsewhere."""
+    """The same value. Keys such as dates, UUIDs, Decimals and Enum members get the text that they have as values."""
     if isinstance(value, dict):
         return {_key(key): _with_text_keys(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
@@ -203,6 +204,29 @@ _KEYS: Final = (
 )
 _KNOWN: Final = (msgspec.Struct, *_KEYS)
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_convert)
+
+
+def _bound(data: bytes, max_nodes: int) -> None:
+    """Refuse too many values before they are decoded, which takes long. In valid JSON they are counted as in `_check`;
+    other text is refused anyway. Raises InvalidInput."""
+    if len(data.translate(None, _NO_MARKS)) < max_nodes:  # marks in strings count too: there cannot be more
+        return
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")  # now each quotation mark begins or ends a string
+    pieces = data.split(b'"', 2 * max_nodes + 1)  # only as many as it takes to see that there are too many strings
+    # Each string becomes a zero and blanks are removed, so that empty arrays and objects can be counted.
+    outside = b"0".join(pieces[::2]).translate(None, b" \t\r\n")
+    nodes = 1 + len(outside.translate(None, _NO_MARKS)) - outside.count(b"[]") - outside.count(b"{}")
+    if len(pieces) // 2 <= max_nodes and nodes <= max_nodes:
+        return
+    if _DEEP.match(outside.translate(None, _NO_BRACKETS)):  # deep nesting later on is too many values as well
+        raise InvalidInput(f"JSON nested deeper than {MAX_DEPTH} levels")
+    raise InvalidInput(f"more than {max_nodes} values")
+
+
+_NO_MARKS: Final = bytes(set(range(256)) - set(b",:[{"))
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_DEEP: Final = re.compile(rb"[\[{]{%d}" % (MAX_DEPTH + 1))
 
 
 def _check(root: Any, max_nodes: int) -> None:
@@ -237,7 +261,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _check_digits(text: str) -> None:
-    """A long run of digits stands in the text: in a string it is fine, as a number it is not."""
+    """Called for a text with a long run of digits. Raises NotJson when it is a number and not in a string."""
 
     def refuse(digits: str) -> int:
         if len(digits.lstrip("-")) > MAX_OUT_DIGITS:
@@ -248,8 +272,8 @@ def _check_digits(text: str) -> None:
 
 
 def _checked(value: Any) -> Any:
-    """`to_builtins` would make lists of the sets in a struct's fields, texts of what is not finite, null of a NaN.
-    Raises TypeError, ValueError for them."""
+    """Raises TypeError for sets and ValueError for numbers that are not finite. `to_builtins` would turn them into
+    lists, texts and null in the fields of a struct."""
     if isinstance(value, (set, frozenset)):
         raise TypeError(_refusal(value))
     if isinstance(value, (float, decimal.Decimal)):

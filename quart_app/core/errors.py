@@ -1,4 +1,4 @@
-"""The exception family: every error a person can cause has one of these types."""
+"""The exceptions. Every error that a user can cause has one of these types."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ class QuartAppError(Exception):
 
 
 class StartupError(QuartAppError):
-    """The process cannot serve. `str()` is the one line for stderr, `exit_code` the code of `serve` (README)."""
+    """The process cannot serve. `str()` is the one line for stderr, `exit_code` the code of `serve`."""
 
     exit_code = 78
 
 
 class ConfigError(StartupError):
-    """A setting, a task module or the database's schema is not what this version can work with."""
+    """A setting, a task module or the schema of the database cannot be used by this version."""
 
 
 class StoreBusy(StartupError):
@@ -33,18 +33,18 @@ class StoreBroken(StartupError):
 
 
 class StoreUnavailable(QuartAppError):
-    """The store cannot write (or read) now: nothing of the call took effect. Worth trying again.
+    """The store cannot write (or read) now: nothing of the call took effect. It may be tried again.
 
-    One exception: when the sync of a COMMIT fails, the store is broken and nobody can know what is on the disk. The
-    server ends at once; in somebody else's process the call may have taken effect by the next start."""
+    One exception: when the sync of a COMMIT fails, the store is broken and the state of the disk is unknown. The server
+    ends at once; for a caller in another process, the call may have taken effect by the next start."""
 
 
 class ReadTooLong(StoreUnavailable):
-    """A statement that walks many rows took longer than it may. The same one is not worth trying again at once."""
+    """A statement that walks many rows took longer than allowed. Trying it again at once does not help."""
 
 
 class InvalidInput(QuartAppError):
-    """What a client sent cannot be read at all (400). `pointer` is a JSON Pointer where there is one."""
+    """The request of a client cannot be read at all (400). `pointer` is a JSON Pointer, or None."""
 
     def __init__(self, detail: str, pointer: str | None = None) -> None:
         super().__init__(detail)
@@ -53,13 +53,13 @@ class InvalidInput(QuartAppError):
 
 
 class InvalidArgs(QuartAppError):
-    """Well-formed, but not what the kind or option takes (422). `errors`: (JSON Pointer, what is wrong) pairs."""
+    """Well-formed input that the kind or option does not accept (422). `errors`: (JSON Pointer, detail) pairs."""
 
     def __init__(self, errors: Sequence[tuple[str, str]]) -> None:
         super().__init__("; ".join(f"{pointer or '(args)'}: {detail}" for pointer, detail in errors))
         self.errors = tuple(errors)
         self.index: int | None = None
-        """Which of several requests was meant."""
+        """The index of the wrong request among several."""
 
 
 class ArgsTooLarge(InvalidArgs):
@@ -69,6 +69,17 @@ class ArgsTooLarge(InvalidArgs):
         super().__init__([("", detail)])
 
 
+class UnknownStep(InvalidArgs):
+    """The task has recorded no such step (422)."""
+
+    def __init__(self, step: str) -> None:
+        super().__init__([("/from", f"the task has recorded no step {step!r:.250}")])
+
+
+class VersionChanged(QuartAppError):
+    """The task has another version than those that the request is for (412)."""
+
+
 class UnknownKind(QuartAppError):
     """No such kind is registered (404)."""
 
@@ -76,7 +87,7 @@ class UnknownKind(QuartAppError):
 
 
 class ScopeNeeded(QuartAppError):
-    """Tasks of this kind are for keys with another scope (403). `str()` names kind and scope."""
+    """Tasks of this kind need a key with another scope (403). `str()` names kind and scope."""
 
     def __init__(self, kind: str, scope: str) -> None:
         super().__init__(f"{kind} needs a key with the scope {scope}")
@@ -84,11 +95,11 @@ class ScopeNeeded(QuartAppError):
 
 
 class TaskNotFound(QuartAppError):
-    """No such task, or another owner's: the two look the same (404)."""
+    """No such task, or a task of another owner; both give the same answer (404)."""
 
 
 class WrongState(QuartAppError):
-    """The task's status does not allow what was asked (409). `status` is the status it has."""
+    """The task's status does not allow the request (409). `status` is its status."""
 
     def __init__(self, detail: str, status: str) -> None:
         super().__init__(detail)
@@ -99,16 +110,32 @@ class IdempotencyConflict(QuartAppError):
     """An Idempotency-Key was used before with another kind, args or options (422)."""
 
 
+class DuplicateTask(QuartAppError):
+    """A task with this unique key has not ended (409). `task_id` is that task; None: it stands before this one in the
+    same batch. `index`: the place of the refused one among several."""
+
+    def __init__(self, task_id: str | None, key: str, index: int = 0) -> None:
+        whose = f"task {task_id}" if task_id is not None else "a task before it in this batch"
+        super().__init__(f"{whose} holds the unique key {key!r:.210} and has not ended")
+        self.task_id = task_id
+        self.key = key
+        self.index = index
+
+
 class KeyedTaskGone(QuartAppError):
-    """The task of this Idempotency-Key was deleted; the key still holds (410)."""
+    """The task of this Idempotency-Key was deleted; the key is still in use (410)."""
 
 
 class QueueFull(QuartAppError):
-    """As many tasks as allowed are due and waiting (503)."""
+    """The allowed number of tasks is due and waiting (503)."""
+
+
+class DiskLow(QuartAppError):
+    """The disk has less room than new work may take (503)."""
 
 
 class TooManyStreams(QuartAppError):
-    """As many event streams are open as allowed, in all or for one caller (503)."""
+    """The allowed number of event streams is open, in all or for one caller (503)."""
 
 
 class Draining(QuartAppError):
@@ -116,11 +143,11 @@ class Draining(QuartAppError):
 
 
 class UploadNotFound(QuartAppError):
-    """No such upload, or another owner's. `str()` is its id."""
+    """No such upload, or an upload of another owner. `str()` is its id."""
 
 
 class UploadsFull(QuartAppError):
-    """As many uploads as allowed wait for a task to use them (503)."""
+    """The allowed number of uploads waits for a task to use them (503)."""
 
 
 class KeyNotFound(QuartAppError):
@@ -128,23 +155,35 @@ class KeyNotFound(QuartAppError):
 
 
 class KeyConflict(QuartAppError):
-    """An API key of this name exists already, or stands in the settings (409)."""
+    """An API key of this name exists already, or is in the settings (409)."""
 
 
 class KeyGone(QuartAppError):
-    """The caller's key, or that of a schedule's owner, opens nothing any more (401)."""
+    """The caller's key, or the key of a schedule's owner, is no longer valid (401)."""
 
 
 class KindRefused(QuartAppError):
     """The key may not start tasks of this kind (403)."""
 
 
+class LimitNotFound(QuartAppError):
+    """No such limit (404)."""
+
+
+class QueueNotFound(QuartAppError):
+    """Nothing was ever in a queue of this name, and nobody has set anything for it (404)."""
+
+
 class ScheduleNotFound(QuartAppError):
-    """No such schedule, or another owner's: the two look the same (404)."""
+    """No such schedule, or a schedule of another owner; both give the same answer (404)."""
+
+
+class ErrorGroupNotFound(QuartAppError):
+    """No task, or none of the caller's, has failed so (404). `str()` is the fingerprint."""
 
 
 class ScheduleConflict(QuartAppError):
-    """The name is in use, the owner has as many as allowed, or the code says otherwise (409)."""
+    """The name is in use, the owner has the allowed number, or the code declares the schedule (409)."""
 
 
 class TaskFailed(QuartAppError):
@@ -163,12 +202,53 @@ class Retry(Exception):
 
 
 class NonRetryable(Exception):
-    """Raise in a handler to end the task `failed` at once, whatever attempts are left."""
+    """Raise in a handler to end the task `failed` at once, even if attempts are left."""
 
 
 class Foreseen(Exception):
-    """Something outside of the code failed, as such things do: one line in the log, without a traceback, which is for
-    bugs. Whether the task is tried again is the kind's rule, as for any other error."""
+    """An expected failure outside of the code. It gives one line in the log without a traceback, which is for bugs. The
+    rules of the kind decide whether the task is retried, as for any other error."""
+
+
+class SignalsFull(QuartAppError):
+    """A task has as many signals as it may, that no wait has taken (429)."""
+
+
+class ChildFailed(QuartAppError, Foreseen):
+    """A child that `ctx.gather` asked for did not complete. `status` is failed, cancelled or deleted; `error` is the
+    text of its error, `error_type` the name."""
+
+    def __init__(
+        self, task_id: str, kind: str, status: str, error_type: str | None = None, error: str | None = None
+    ) -> None:
+        why = f": {error_type}: {error}" if error_type else ""
+        super().__init__(f"child {task_id} ({kind}) {status}{why}")
+        self.task_id = task_id
+        self.kind = kind
+        self.status = status
+        self.error_type = error_type
+        self.error = error
+
+
+class SignalTimeout(QuartAppError, Foreseen, TimeoutError):
+    """No signal came within the `timeout` of `ctx.wait_signal`."""
+
+
+class TooDeep(NonRetryable):
+    """A task of the last generation that QUART_APP_MAX_DEPTH allows asks for a child."""
+
+
+class TooManyChildren(NonRetryable):
+    """A task would have more children than QUART_APP_MAX_CHILDREN allows."""
+
+
+class ResourceFailed(QuartAppError):
+    """A resource that `ctx.resource` asks for cannot be opened; `__cause__` is its error. The task may be tried again,
+    whatever errors its kind retries, and the next use opens the resource anew."""
+
+
+class HistoryFull(NonRetryable):
+    """A task emits more than its history takes: 100,000 events, those of earlier runs included."""
 
 
 class ClaimLost(asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""API keys: who a key makes its bearer. A key itself is never kept, only its SHA-256: it is 256 random bits (or, in the
+"""API keys and their callers. A key itself is never kept, only its SHA-256: it is 256 random bits (or, in the
 settings, chosen by the operator), so a slow hash would protect nothing more and cost every request."""
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _KEY: Final = re.compile(r"[\x21-\x2b\x2d-\x7e]{16,512}")
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """`name` is the key's name, and the owner of what the caller makes; "" where there are no keys. `kinds`: those that
-    it may start; None: all. `until` (ms UTC): when what it has shown opens nothing any more."""
+    """`name` is the key's name, and the owner of what the caller makes; "" when there are no keys. `kinds`: those that
+    it may start; None: all. `until` (ms UTC): when the secret that it has sent expires."""
 
     name: str
     scopes: frozenset[str]
@@ -32,18 +32,18 @@ class Caller(msgspec.Struct, frozen=True):
 
     @property
     def sees(self) -> str | None:
-        """The owner whose tasks the caller sees; None: everybody's."""
+        """The owner whose tasks the caller sees; None: those of all owners."""
         return None if "admin" in self.scopes else self.name
 
     def is_for(self, kind: str, scope: str) -> bool:
-        """Whether this kind, which asks for this scope, is among those that the key is for. Who may only read starts
-        none of them."""
+        """Whether the key allows this kind, which needs this scope. The scopes read and write are not checked here: a
+        key that may only read starts no kind."""
         return (self.kinds is None or kind in self.kinds) and (scope != "admin" or "admin" in self.scopes)
 
 
 class Key(msgspec.Struct, frozen=True):
-    """A key without the key: `hash` is its SHA-256 in hex. Those of the settings have no times (ms UTC). After a
-    rotation the one before, `old_hash`, is good until `old_until`."""
+    """A key without its secret: `hash` is the SHA-256 in hex. Times are ms UTC; keys of the settings have none. After a
+    rotation the secret before, `old_hash`, is valid until `old_until`."""
 
     name: str
     hash: str
@@ -59,11 +59,11 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class KeyRing:
-    """The keys that open something, each until its own time."""
+    """The valid keys, each until its own time."""
 
     def __init__(self, keys: Sequence[Key] = ()) -> None:
         self._callers: dict[bytes, tuple[bytes, Caller]] = {}
-        self._digests: dict[str, list[bytes]] = {}  # of each name the one that was made last stands first
+        self._digests: dict[str, list[bytes]] = {}  # by name, the newest secret first
         for key in keys:
             self.add(key)
 
@@ -74,7 +74,7 @@ class KeyRing:
         return name in self._digests
 
     def add(self, key: Key) -> None:
-        """`admin` includes the other scopes. Raises ValueError for a name or a key that is here already."""
+        """Add a key; `admin` includes the other scopes. Raises ValueError for a name or a secret that is in use."""
         if key.name in self._digests:
             raise ValueError(f"there are two keys of the name {key.name}")
         secrets = [(bytes.fromhex(key.hash), key.expires_at)]
@@ -91,7 +91,7 @@ class KeyRing:
         self._digests[key.name] = [digest for digest, _ in secrets]
 
     def of(self, name: str, now: int) -> Caller | None:
-        """Who the bearer of the key of this name is; None when it opens nothing now (ms UTC)."""
+        """The caller of the key of this name; None when it is not valid at `now` (ms UTC)."""
         digests = self._digests.get(name)
         found = self._callers[digests[0]][1] if digests is not None else None
         return found if found is not None and (found.until is None or now < found.until) else None
@@ -104,13 +104,13 @@ class KeyRing:
             del self._callers[digest]
 
     def find(self, key: bytes, now: int) -> Caller | None:
-        """Whose key this is, whatever bytes a client sends. How long it takes says nothing of the keys: the look-up
-        compares digests, and a client cannot choose the digest that its guess has."""
+        """The caller of this key, which may be any bytes. The time it takes reveals nothing of the keys: the look-up
+        compares digests, and a client cannot choose the digest of its guess."""
         found = self._look_up(key)
         return found if found is not None and (found.until is None or now < found.until) else None
 
     def expired(self, key: bytes) -> Caller | None:
-        """Whose key this was, when `find` says that it opens nothing."""
+        """The caller of a key for which `find` returns None, if the key was valid before."""
         return self._look_up(key)
 
     def _look_up(self, key: bytes) -> Caller | None:

@@ -1,7 +1,7 @@
-"""What may happen to a task, decided purely: rows and outcomes in, a named decision out.
+"""Pure functions that decide what happens to a task: rows and outcomes in, a named decision out.
 
-`TRANSITIONS` is the table of architecture and README; the statements of `store/*.sql` implement it, a trigger of the
-schema guards it, and the conformance tests prove the three equal.
+`TRANSITIONS` is the table of docs/explanation/statuses.md. The statements of `store/sqlite/*.sql` implement it, a
+trigger of the schema guards it, and the conformance tests prove the three equal.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from quart_app.core.flow import Wait
 from quart_app.core.retry import Backoff
 from quart_app.core.task import Claimed, Orphan, TaskError
 
@@ -36,7 +37,7 @@ SUSPECT_CRASHES: Final = 2
 SUSPECT_GROUPS: Final = (2, 8, 32)
 SUSPECT_SEAT_SECONDS: Final = 10.0
 MOST_SEAT_SECONDS: Final = 3600.0
-SOLE_CRASHES: Final = 3  # crashes that nobody else can have caused, before a task is called poisoned
+SOLE_CRASHES: Final = 3  # crashes that no other task can have caused, before a task is called poisoned
 # Pause before the run after the n-th crash, in ms: the first two resume at once, suspects wait longer and longer.
 CRASH_PAUSES_MS: Final = (0, 0, 1_000, 5_000, 30_000, 120_000)
 
@@ -55,18 +56,24 @@ class Raised(msgspec.Struct, frozen=True):
 
 
 class Cancelled(msgspec.Struct, frozen=True):
-    """Someone asked for the cancel and the handler has ended or was abandoned."""
+    """A cancel was requested, and the handler has ended or was abandoned."""
 
 
 class Stopped(msgspec.Struct, frozen=True):
-    """The server is stopping; the handler was interrupted. Charges nothing."""
+    """The server is stopping; the handler was interrupted. The attempt does not count."""
 
 
 class Unregistered(msgspec.Struct, frozen=True):
     """No handler for this kind exists in this process."""
 
 
-Outcome = Succeeded | Raised | Cancelled | Stopped | Unregistered
+class MustWait(msgspec.Struct, frozen=True):
+    """The handler has left because its task waits."""
+
+    wait: Wait
+
+
+Outcome = Succeeded | Raised | Cancelled | Stopped | Unregistered | MustWait
 
 
 # What to do about it.
@@ -95,13 +102,17 @@ class Suspend(msgspec.Struct, frozen=True):
     waiting_for: str
 
 
+class SuspendFor(msgspec.Struct, frozen=True):
+    wait: Wait
+
+
 class Resume(msgspec.Struct, frozen=True):
-    """After a crash: pending again, one crash more on its account. `run_at` None: at once, in its old place."""
+    """After a crash: pending again, with one crash more. `run_at` None: at once, in its old place in the queue."""
 
     run_at: int | None
 
 
-Decision = Complete | RetryAt | Fail | Cancel | Release | Suspend
+Decision = Complete | RetryAt | Fail | Cancel | Release | Suspend | SuspendFor
 
 
 def after_run(task: Claimed, outcome: Outcome, now: int, backoff: Backoff, random: Callable[[], float]) -> Decision:
@@ -115,6 +126,8 @@ def after_run(task: Claimed, outcome: Outcome, now: int, backoff: Backoff, rando
             return Release()
         case Unregistered():
             return Suspend(waiting_for=f"kind:{task.kind}")
+        case MustWait(wait):
+            return SuspendFor(wait)
         case Raised(error, retryable, after_ms):
             error = msgspec.structs.replace(error, retryable=retryable)
             if not retryable or task.attempt >= task.max_attempts:
@@ -139,22 +152,22 @@ def after_crash(orphan: Orphan, now: int, max_crashes: int) -> Resume | Cancel |
 
 
 def sole_crashes(max_crashes: int) -> int:
-    """How many of the crashes before the last one nobody else can have caused. Until it is a suspect, a task runs
-    beside everybody."""
+    """How many crashes that no other task can have caused make a task poisoned. A low `max_crashes` leaves no room for
+    them: until it is a suspect, a task runs beside all other tasks."""
     return min(SOLE_CRASHES, max(max_crashes - SUSPECT_CRASHES, 0))
 
 
 def suspect_seats(concurrency: int, max_crashes: int) -> list[int]:
-    """How many suspects may run at once, of `concurrency` slots: with one among them that has 2 crashes, 3, and so on;
-    the last number holds for more.
+    """How many suspects may run at once, of `concurrency` slots: the first number holds when one of them has 2 crashes,
+    the second when one has 3, and so on; the last number holds for more.
 
-    A whole server's tasks become suspects when it is killed twice, so at first many may go on together. Each crash
-    makes the groups smaller, until the one that causes them runs alone, early enough to be found out in time."""
+    All running tasks become suspects when the server is killed twice, so at first many may run together. Each crash
+    makes the groups smaller, until the task that causes the crashes runs alone, before others reach `max_crashes`."""
     groups = SUSPECT_GROUPS[: max(max_crashes - SUSPECT_CRASHES - SOLE_CRASHES, 0)]
     return [max(concurrency // part, 1) for part in groups] + [1]
 
 
 def suspect_seconds(lived_ms: int) -> float:
-    """How long a suspect holds its seat: one that has run for much longer than it ever did when its process died makes
-    room for the others. At most an hour: what the wall clock says of a life may be far too long."""
+    """How many seconds a suspect holds its seat. One that has run for much longer than it ever had at a crash makes
+    room for the others. At most an hour: `lived_ms` comes from the wall clock and may be far too long."""
     return min(max(SUSPECT_SEAT_SECONDS, 2 * lived_ms / 1000), MOST_SEAT_SECONDS)

@@ -1,6 +1,6 @@
-"""Sliding windows: when may one more call start? Never more than so many in any window, wherever one puts it.
+"""Sliding windows: computes when one more call may start, so that no window at any position has too many calls.
 
-A log holds the date of each call that counts. Any unit of time will do, as long as it is one.
+The dates of all calls that count are known. Any unit of time may be used, but only one for all values.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Limit(NamedTuple):
     window: float
 
     def opens_at(self, dates: Sequence[float], in_flight: int, now: float) -> float | None:
-        """The first moment from `now` on at which one more call may start; None: not before one of those in flight
-        has been answered. `dates` are those of the answered calls, oldest first; old ones do no harm."""
-        # An answered call leaves the window at its date + window; one in flight will be dated by its answer. So many
-        # of them must have left before there is room:
+        """The first moment from `now` on at which one more call may start; None: only after a call in flight has been
+        answered. `dates` are the dates of the answered calls, oldest first; old ones do no harm."""
+        # An answered call leaves the window at its date + window; a call in flight gets the date of its answer. This
+        # is the index of the last call that must have left before there is room:
         last = in_flight + len(dates) - self.max_calls
         if last < 0:
             return now
@@ -37,21 +37,21 @@ class Limit(NamedTuple):
         return max(now, dates[last] + self.window)
 
     def inside(self, dates: Sequence[Date], now: float) -> Sequence[Date]:
-        """Those of the dates, oldest first, that still count at `now`."""
+        """The dates, oldest first, that still count at `now`."""
         return dates[bisect_right(dates, now - self.window) :]
 
 
 class Moment(NamedTuple):
-    """The two clocks at one instant, in ms: the wall clock, which steps, and the one that starts again at a boot."""
+    """Both clocks at one instant, in ms: the wall clock, which may step, and the time since the boot."""
 
     wall: int
     up: int
 
     def age(self, now: Moment) -> int:
-        """How long ago this was, in ms, over restarts: never more than it is, for then a limit would be broken.
+        """How long ago this was, in ms, over restarts. Never more than the truth, because then a limit would be broken.
 
-        Within one boot the time since boot is right, whatever the wall clock did; after another boot it is usually
-        smaller than it was. Where both are possible the smaller one counts.
+        Within one boot the time since boot is right, even if the wall clock stepped. After another boot it is usually
+        smaller than before. Where both clocks give an age, the smaller one counts.
         """
         age = now.wall - self.wall
         if now.up >= self.up:
@@ -60,7 +60,7 @@ class Moment(NamedTuple):
 
 
 class LimitedCall(NamedTuple):
-    """A call that is on record. `at`: when it was answered; of one that a dead process has `left` in flight, now."""
+    """A call on record. `at`: when it was answered; for a call that a dead process has `left` in flight, now."""
 
     id: int
     name: str
@@ -70,7 +70,7 @@ class LimitedCall(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """Nobody calls under this name for `held_ms` from `at` on."""
+    """Stops all calls under this name for `held_ms` from `at` on."""
 
     id: int
     name: str
@@ -79,7 +79,7 @@ class Hold(NamedTuple):
 
 
 def retry_after(text: str, now: int) -> float | None:
-    """Seconds that a Retry-After field asks for (RFC 9110, 10.2.3: seconds or a date; `now` in ms UTC); None when it
+    """The seconds of a Retry-After field (RFC 9110, 10.2.3: seconds or a date; `now` in ms UTC); None when it
     cannot be read."""
     text = text.strip()
     if text.isascii() and text.isdigit():

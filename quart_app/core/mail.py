@@ -1,4 +1,4 @@
-"""Addresses of people, and of the server that takes mail to them."""
+"""Mail addresses, and the URL of the mail server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-# Letters of all scripts (RFC 6531), without what looks like nothing, like a blank or like a dot.
+# Letters of all scripts (RFC 6531), without characters that are invisible or look like a blank or a dot.
 BEYOND: Final = "\u00a1-\u1fff\u2070-\u2fff\u3003-\ud7ff\uf900-\ufaff"
 _ATOM: Final = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~{BEYOND}-]+"
 _LABEL: Final = rf"[A-Za-z0-9{BEYOND}](?:[A-Za-z0-9{BEYOND}-]{{0,61}}[A-Za-z0-9{BEYOND}])?"
@@ -22,13 +22,13 @@ _ADDRESS: Final = re.compile(PATTERN)
 
 
 def on_the_wire(address: str) -> str:
-    """The address with its domain as the name system knows it (RFC 5891); only the part before the @ may still be
-    other than ASCII. Raises ValueError when this is no address."""
+    """The address with its domain in the form of the DNS (RFC 5891). Only the part before the @ may still have other
+    characters than ASCII. Raises ValueError for a text that is no address."""
     if len(address) > MAX_ADDRESS or not _ADDRESS.fullmatch(address):
         raise ValueError("no mail address")
     local, _, domain = address.rpartition("@")
     if not domain.isascii():
-        import idna  # its tables are large, and few need them
+        import idna  # its tables are large, and few callers need them
 
         try:
             domain = idna.encode(domain, uts46=True, std3_rules=True).decode()
@@ -38,7 +38,7 @@ def on_the_wire(address: str) -> str:
 
 
 class MailServer(msgspec.Struct, frozen=True, kw_only=True):
-    """Where mail is handed over. `tls`: from the first byte; without it, when the server offers that."""
+    """The server that takes mail. `tls`: TLS from the first byte; without it, TLS when the server offers it."""
 
     host: str
     port: int | None
@@ -48,7 +48,7 @@ class MailServer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_here(self) -> bool:
-        """Whether what is sent there does not leave this machine."""
+        """Whether the server is on this machine."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from quart_app.core.errors import NonRetryable, Retry
-from quart_app.core.groups import leaves
+from quart_app.core.errors import NonRetryable, ResourceFailed, Retry
+from quart_app.core.exception_groups import leaves
 
 MAX_DELAY: Final = 365 * 86400.0  # seconds; the longest pause that a handler can ask for
 
@@ -36,10 +36,11 @@ Errors = tuple[type[BaseException], ...]
 
 
 def is_retryable(error: BaseException, retry_on: Errors | None, no_retry_on: Errors) -> bool:
-    """The rule of a kind: `NonRetryable` never, `Retry` always, then `no_retry_on`, then `retry_on` (None: all).
+    """The rule of a kind: `NonRetryable` never, `Retry` always, then `no_retry_on`, then `retry_on` (None: all) and
+    `ResourceFailed`.
 
-    A group is worth another attempt when each error in it is. A `Retry` in it speaks for itself alone. A kind that
-    names the group's own type in `retry_on` or `no_retry_on` means all groups of it.
+    A group is retryable when each error in it is. A `Retry` in it does not make the other errors retryable. When
+    `retry_on` or `no_retry_on` has the type of the group itself, it applies to all groups of that type.
     """
     if isinstance(error, BaseExceptionGroup):
         if isinstance(error, no_retry_on):
@@ -52,12 +53,12 @@ def is_retryable(error: BaseException, retry_on: Errors | None, no_retry_on: Err
         return True
     if isinstance(error, no_retry_on):
         return False
-    return retry_on is None or isinstance(error, retry_on)
+    return retry_on is None or isinstance(error, (ResourceFailed, *retry_on))
 
 
 def after_ms(error: BaseException) -> int | None:
-    """The pause that a handler asks for with `Retry(after=…)`, between none and MAX_DELAY; None: that of the kind, for
-    what is no number too. Of several in a group the longest. Never raises."""
+    """The pause of `Retry(after=…)` in ms, from 0 to MAX_DELAY. None: the pause of the kind, also when `after` is no
+    number. Of several in a group, the longest. Never raises."""
     return max((after for one in leaves(error) if (after := _after_ms(one)) is not None), default=None)
 
 
@@ -66,7 +67,7 @@ def _after_ms(error: BaseException) -> int | None:
         return None
     try:
         seconds = float(error.after)
-    except OverflowError:  # an integer beyond all floats
+    except OverflowError:  # an integer too large for a float
         seconds = math.copysign(MAX_DELAY, error.after)
     except (TypeError, ValueError):
         return None

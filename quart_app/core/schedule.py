@@ -1,8 +1,8 @@
 """When a schedule fires: cron or a period, time zones, missed fires, overlap. Pure; times are ms UTC.
 
-cronsim does the cron arithmetic, and does it as Debian's cron: a fixed local time that a time zone's clock skips is
-fired once, at the next minute that exists, and one that the clock repeats is fired once, at its first pass. A pattern
-that begins with a star in its minutes or hours follows the real hours instead.
+cronsim does the cron arithmetic, like Debian's cron. A fixed local time that the clock of the time zone skips fires
+once, at the next minute that exists. A time that the clock repeats fires once, at its first pass. A pattern that begins
+with a star in its minutes or hours follows the real hours instead.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ Overlap = Literal["skip", "queue", "cancel"]
 CatchUp = Literal["skip", "one", "all"]
 
 NAME_PATTERN: Final = r"[a-z0-9][a-z0-9._-]{0,63}"
-TAG: Final = "schedule:"  # and the name: the tag of every task a schedule makes
+TAG: Final = "schedule:"  # before the name: the tag of every task that a schedule makes
 MAX_OWNED: Final = 100  # schedules of one owner
-MAX_ARGS: Final = 16_384  # bytes: the row is rewritten at each fire, and listings show it
+MAX_ARGS: Final = 16_384  # bytes: the row is rewritten at each fire, and listings have it
 MIN_EVERY: Final = 1.0  # seconds
 MAX_EVERY: Final = 10 * 366 * 86400.0
-GRACE: Final = 10_000  # a fire that is late by less is none that was missed
+GRACE: Final = 10_000  # ms; a fire that is late by less is not missed
 MAX_FIRES: Final = 20  # of one schedule in one turn
 MAX_COUNTED: Final = 2_000  # missed fires; walking them takes up to 25 ms
-FIRES_KEPT: Final = 86_400_000  # how long a fire is on record: more than any step of a clock
+FIRES_KEPT: Final = 86_400_000  # ms that a fire is on record: more than any step of a clock
 
 _CRON: Final = re.compile(r"[0-9A-Za-z*/,#-]{1,255}( [0-9A-Za-z*/,#-]{1,255}){4}")
 _MAX_CRON: Final = 256
-# What crontab(5) has names for; `@reboot` is no time.
+# The names of crontab(5), without `@reboot`, which is no time.
 _NAMED: Final = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -58,8 +58,8 @@ class Plan(msgspec.Struct, frozen=True):
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """A schedule as it is stored; the field order is that of the statement `schedule_columns`. `args` is JSON text.
-    `next_at` None: it is paused, or will never fire again. `revision` rises with every change of the definition. Names
-    are unique among one owner's."""
+    `next_at` None: it is paused, or will never fire again. `revision` rises with every change of the definition. A name
+    is unique for its owner."""
 
     name: str
     owner: str = ""
@@ -81,7 +81,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """Its name among everybody's."""
+        """Its unique key over all owners."""
         return key_of(self.name, self.owner)
 
     @property
@@ -90,13 +90,13 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def key_of(name: str, owner: str) -> str:
-    """Neither has a slash."""
+    """The key of a schedule. Names and owners have no slash."""
     return f"{owner}/{name}" if owner else name
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """What a schedule does whose time has come: `fires` are the times to make a task for, oldest first; `next_at` is
-    when it is due again; `due` is how many fires were due, where MAX_COUNTED means that many or more."""
+    """The decision for a due schedule: `fires` are the times to make a task for, oldest first; `next_at` is when it is
+    due again; `due` is how many fires were due (MAX_COUNTED: that many or more)."""
 
     fires: tuple[int, ...]
     next_at: int | None
@@ -104,8 +104,8 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 def first_fire(plan: Plan, now: int) -> int:
-    """When a new plan fires first. Raises InvalidInput, InvalidArgs for a plan that is none, that names no time zone
-    of the IANA's database, or that never fires."""
+    """When a new plan fires first. Raises InvalidInput, InvalidArgs for an invalid plan, for a time zone that is not in
+    the IANA database, and for a plan that never fires."""
     if (plan.cron is None) == (plan.every_ms is None):
         raise InvalidArgs([("", "give cron or every, and not both")])
     if not _is_zone(plan.timezone):
@@ -131,8 +131,8 @@ def next_fire(plan: Plan, after: int) -> int | None:
 
 
 def replanned(schedule: Schedule, now: int) -> int | None:
-    """Its `next_at`, or an earlier time if it was planned by a clock that was ahead of `now`: nothing is due later than
-    the plan's next time, or a whole period."""
+    """Its `next_at`, or an earlier time if it was planned by a clock that was ahead of `now`. The result is never later
+    than the plan's next time, or a whole period from `now`."""
     if schedule.next_at is None or schedule.next_at <= now:
         return schedule.next_at
     if schedule.every_ms is not None:
@@ -142,10 +142,10 @@ def replanned(schedule: Schedule, now: int) -> int | None:
 
 
 def turn(schedule: Schedule, now: int, busy: bool) -> Turn:
-    """What to do with a schedule whose `next_at` has come. `busy`: the task of its last fire has not ended.
+    """Decide for a schedule whose `next_at` has come. `busy`: the task of its last fire has not ended.
 
-    `all` makes up for every fire, MAX_FIRES at a time, where fires may queue; else one task would only push the
-    other out, and it does as `one`: the latest of those that are due stands for all.
+    With overlap `queue`, `all` makes every missed fire, MAX_FIRES at a time. With another overlap, one task would only
+    replace the other, so `all` does the same as `one`: only the latest of the due fires is made.
     """
     plan, first = schedule.plan, schedule.next_at
     assert first is not None
@@ -173,7 +173,7 @@ def _latest(plan: Plan, first: int, now: int) -> tuple[int, int]:
 
 
 def _following(plan: Plan, latest: int, now: int) -> int | None:
-    # Of a cron plan nothing is due between its latest fire and now; but where counting ended early there is.
+    # A cron plan has no fire between its latest one and now, except when counting ended early.
     return next_fire(plan, latest if plan.every_ms is not None else now)
 
 
@@ -191,7 +191,7 @@ def _fires(plan: Plan, after: int) -> Iterator[int]:
     zone = datetime.UTC if plan.timezone == "UTC" else zoneinfo.ZoneInfo(plan.timezone)
     for moment in CronSim(_NAMED.get(plan.cron, plan.cron), datetime.datetime.fromtimestamp(after // 1000, zone)):
         at = int(moment.timestamp()) * 1000
-        # From the second pass of an hour that the clock repeats, cronsim begins again with the first.
+        # After a start in the second pass of a repeated hour, cronsim begins again with the first pass.
         if at > after:
             after = at
             yield at
@@ -206,6 +206,6 @@ def _is_zone(name: str) -> bool:
         return False
     try:
         zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of that database
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name is a folder of that database
         return False
     return True

@@ -1,7 +1,7 @@
-"""The values of secret settings, which no error and no line of a log shows: a task's owner reads both.
+"""The values of secret settings. Errors and log lines must not show them, because a task's owner reads both.
 
-Kept for the whole process, because a log has no settings. Only whole values are found: what a task makes of a secret,
-such as half of it or its base64, is not.
+They are kept for the whole process, because a log has no settings. Only whole values are found, not what a task makes
+of a secret, such as half of it or its base64.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 SHOWN: Final = "***"
-SHORTEST: Final = 6  # characters: a shorter value would be found in words that mean something else
+SHORTEST: Final = 6  # characters: a shorter value could be found inside other words
 
 _values: list[str] = []
 

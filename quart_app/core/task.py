@@ -1,4 +1,4 @@
-"""The words of the project as types. All times are integer milliseconds UTC; documents are JSON text."""
+"""Tasks and their parts as types. All times are integer milliseconds UTC; documents are JSON text."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Final, Literal
 
 import msgspec
 
-Ended = Callable[[str, str, float | None], None]
-"""Told of every end of a run or a task once it is on record: the kind, the outcome, and the seconds the handler took
-(None: none ran)."""
+from quart_app.core.unique import OnDuplicate
+
+OnEnd = Callable[[str, str, float | None], None]
+"""Called with every end of a run or a task once it is on record: the kind, the outcome, and the seconds the handler
+took (None: no handler ran)."""
 
 Status = Literal["pending", "processing", "completed", "failed", "cancelled"]
 
@@ -32,13 +34,15 @@ class TaskError(msgspec.Struct, frozen=True):
     message: str
     retryable: bool = True
     traceback: str | None = None
+    place: str | None = None
+    """Where in the handler's own code."""
 
 
 class NewTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A task about to be enqueued; every value is checked. `fingerprint` tells two uses of one key apart.
 
-    `delay_ms`: `run_at` is so long after `created_at`; None: it is a date that the caller gave. `keys_before`: keys
-    that were over by then are free again; None: by `created_at`."""
+    `delay_ms`: `run_at` minus `created_at`; None: no delay, or `run_at` is a date that the caller gave. `keys_before`:
+    idempotency keys that expired by this time are free again; None: by `created_at`."""
 
     id: str
     kind: str
@@ -60,23 +64,33 @@ class NewTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fingerprint: str = ""
     key_expires_at: int = 0
     keys_before: int | None = None
+    unique_key: str | None = None
+    on_duplicate: OnDuplicate = "return"
+    debounce_ms: int | None = None
 
     @property
     def ready(self) -> bool:
         return self.run_at <= self.created_at
 
+    @property
+    def keyed(self) -> bool:
+        """It may stand for a task that is there already."""
+        return self.idempotency_key is not None or self.unique_key is not None
+
 
 class Enqueued(msgspec.Struct, frozen=True):
-    """What `enqueue` answers for one task: a new one, or (`replayed`) the one its idempotency key already made."""
+    """What `enqueue` answers for one task: a new one, or (`replayed`) the one its idempotency key already made, or
+    (`duplicate`) the one that holds its unique key."""
 
     id: str
     status: Status
     replayed: bool = False
+    duplicate: bool = False
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """All a run needs to know of its task. `fence` goes into every write of the run. The field order is that of the
-    statements `claim` and `claim_suspects`. `lived_ms`: the longest it had run when its process died."""
+    """What a run needs of its task. `fence` goes into every write of the run. The field order is that of the statements
+    `claim` and `claim_suspects`. `lived_ms`: the longest time it had run when its process died."""
 
     id: str
     fence: int
@@ -92,11 +106,13 @@ class Claimed(msgspec.Struct, frozen=True):
     traceparent: str | None
     cancel_requested: bool
     has_steps: bool
+    depth: int = 1
+    parent_queue: str | None = None
 
 
 class Orphan(msgspec.Struct, frozen=True):
-    """A `processing` row that nobody runs any more; input of `lifecycle.after_crash`. `sole`: how many of its crashes,
-    this one too, nobody else can have caused."""
+    """A `processing` row that no process runs any more; input of `lifecycle.after_crash`. `sole`: how many of its
+    crashes, including this one, no other task can have caused."""
 
     id: str
     fence: int
@@ -129,6 +145,13 @@ class Task(msgspec.Struct, frozen=True):
     cancel_requested_at: int | None
     waiting_for: str | None
     tags: str | None
+    parent_id: str | None
+    children: int | None
+    children_ended: int | None
+    children_failed: int | None
+    forked_from: str | None
+    unique_key: str | None
+    code_version: str | None
     args: str | None
     result: str | None
     done: float | None
@@ -154,6 +177,12 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     tag: str | None = None
     created_after: int | None = None
     created_before: int | None = None
+    parent: str | None = None
+    waiting_for: str | None = None
+    unique_key: str | None = None
+    code_version: str | None = None
+    error: str | None = None
+    """A fingerprint: tasks that have failed so."""
     before_seq: int | None = None
     limit: int = 50
     documents: bool = False
@@ -173,8 +202,8 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class FeedEvent(msgspec.Struct):
-    """An event on its way to those who follow it. Its renderings are kept, so that each is made once however many
-    listen: `sse` a frame of text/event-stream, `text` a JSON text."""
+    """An event of the feed. Its renderings are kept, so that each is made once for any number of subscribers: `sse` is
+    a frame of text/event-stream, `text` a JSON text."""
 
     event: Event
     kind: str = ""
@@ -188,7 +217,7 @@ class FeedEvent(msgspec.Struct):
 
     @property
     def size(self) -> int:
-        """About what it takes, in bytes."""
+        """Approximate size in bytes."""
         return 256 + len(self.event.data or "")
 
     @property
@@ -199,6 +228,7 @@ class FeedEvent(msgspec.Struct):
 
 class StepRecord(msgspec.Struct, frozen=True):
     name: str
+    type: str
     output: str
     attempt: int
     at: int
@@ -208,6 +238,7 @@ class StepName(msgspec.Struct, frozen=True):
     """A recorded step without its output, unless that is small. `size` in bytes."""
 
     name: str
+    type: str
     size: int
     output: str | None
 
@@ -232,5 +263,5 @@ class Count(msgspec.Struct, frozen=True):
     n: int
 
 
-def nobody(kind: str, outcome: str, seconds: float | None) -> None:
-    """The `Ended` that tells nobody."""
+def ignore(kind: str, outcome: str, seconds: float | None) -> None:
+    """The `OnEnd` that does nothing."""

@@ -1,4 +1,4 @@
-"""The people of the examples."""
+"""The users of the examples."""
 
 from __future__ import annotations
 

@@ -1,11 +1,9 @@
-"""Reads a whole database and says what must not be: the promises of the schema and of core/lifecycle.py, checked past
-them. It changes nothing and works beside a running server: each range of tasks is read in one short snapshot."""
+"""Reads a whole database and reports what breaks the rules of the schema and of core/lifecycle.py, independently of
+both. It changes nothing and works beside a running server: each range of tasks is read in one short snapshot."""
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -15,14 +13,14 @@ import msgspec
 
 from quart_app.core.errors import ConfigError, StoreBroken
 from quart_app.core.lifecycle import CRASH, TRANSITIONS
-from quart_app.store import journal, migrate, statements
+from quart_app.store import migrate
+from quart_app.store.audit_reader import Interrupted, Reader, opened
+from quart_app.store.audit_statistics import audit_statistics
 
 CHUNK: Final = 1000  # tasks in one snapshot
-MAX_SNAPSHOT: Final = 1.0  # seconds, while somebody writes
 MAX_FINDINGS: Final = 1000
-OPERATIONS: Final = 20_000  # of SQLite's machine between two looks at the clock
 LAST: Final = 2**63 - 1
-CHILDREN: Final = ("args", "results", "progress", "steps", "errors", "tags", "events", "crash_groups")
+CHILDREN: Final = ("args", "results", "progress", "steps", "errors", "tags", "events", "crash_groups", "signals")
 
 LEGAL: Final = {(start, cause, end) for cause, (starts, end) in TRANSITIONS.items() for start in starts} | {
     (start, "crash", end) for start in CRASH[0] for end in CRASH[1]
@@ -30,24 +28,20 @@ LEGAL: Final = {(start, cause, end) for cause, (starts, end) in TRANSITIONS.item
 
 
 class Report(msgspec.Struct):
-    """`checked`: what was looked at and how many of it; `findings` and `skipped`: one line each."""
+    """`checked`: what was checked and how many of each; `findings` and `skipped`: one line each."""
 
     checked: dict[str, int] = {}
     findings: list[str] = []
     skipped: list[str] = []
 
 
-class _Interrupted(Exception):
-    """A snapshot lasted too long beside somebody who writes."""
-
-
 def audit(path: Path) -> Report:
-    """Raises StoreBroken when the database cannot be read at all, ConfigError when it is not ours or not of this
-    version."""
+    """Audit the database at `path`. Raises StoreBroken when it cannot be read at all, ConfigError when it is not a
+    database of quart_app or not of this version."""
     migrations = migrate.find("sqlite")
     if migrate.check(path, migrations, only_read=True):
         raise StoreBroken(f"there is no database at {path}")
-    with _reader(path) as reader:
+    with opened(path) as reader:
         if reader.version < max(one.version for one in migrations):
             raise ConfigError(f"{path} has an older schema; `python -m quart_app migrate` brings it up to date")
         auditor = _Auditor(reader)
@@ -55,7 +49,12 @@ def audit(path: Path) -> Report:
             auditor.tasks()
             auditor.keys()
             auditor.access()
+            auditor.families()
+            auditor.unique_keys()
+            auditor.lanes()
+            auditor.failures()
             auditor.counters()
+            audit_statistics(reader, auditor.find, auditor._count)
             auditor.integrity()
         except sqlite3.DatabaseError as error:
             auditor.find(
@@ -64,65 +63,8 @@ def audit(path: Path) -> Report:
         return auditor.report
 
 
-@contextlib.contextmanager
-def _reader(path: Path) -> Iterator[_Reader]:
-    try:
-        with journal.recovered(path, beside=False) as found, contextlib.closing(_Reader(found)) as reader:
-            yield reader
-    except (OSError, sqlite3.Error) as error:
-        raise StoreBroken(f"cannot read {path}: {error}") from error
-
-
-class _Reader:
-    """A read-only connection whose snapshots end after a second when somebody writes meanwhile: the server could not
-    checkpoint past them, and its -wal would grow."""
-
-    def __init__(self, path: Path) -> None:
-        uri = f"{path.absolute().as_uri()}?mode=ro"
-        self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)
-        self._connection.execute("PRAGMA query_only = ON")
-        self._connection.set_progress_handler(self._too_long, OPERATIONS)
-        self._wal = Path(f"{path}-wal")
-        self._texts = {name: one.text for name, one in statements.load("audit").items()}
-        self._ends = float("inf")
-        self._written = 0
-        self.version: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
-
-    @contextlib.contextmanager
-    def snapshot(self, patient: bool = False) -> Iterator[None]:
-        """All that is read inside is of one moment. Raises _Interrupted, unless `patient`: what is
-        read is little."""
-        self._connection.execute("BEGIN")
-        self._written = self._last_write()
-        self._ends = float("inf") if patient else time.monotonic() + MAX_SNAPSHOT
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-                raise _Interrupted from None
-            raise
-        finally:
-            self._ends = float("inf")
-            self._connection.execute("ROLLBACK")
-
-    def __call__(self, statement: str, **params: Any) -> list[Any]:
-        return self._connection.execute(self._texts[statement], params).fetchall()
-
-    def _too_long(self) -> bool:
-        return time.monotonic() > self._ends and self._last_write() != self._written
-
-    def _last_write(self) -> int:
-        try:
-            return self._wal.stat().st_mtime_ns
-        except OSError:
-            return 0
-
-    def close(self) -> None:
-        self._connection.close()
-
-
 class _Auditor:
-    def __init__(self, reader: _Reader) -> None:
+    def __init__(self, reader: Reader) -> None:
         self._read = reader
         self.report = Report()
 
@@ -136,18 +78,18 @@ class _Auditor:
         self.report.checked[what] = self.report.checked.get(what, 0) + n
 
     def tasks(self) -> None:
-        """Rows, their status events and what hangs on them, range by range in the order of creation."""
+        """Check the rows, their status events and child rows, range by range in the order of creation."""
         low, size = -LAST, CHUNK
         while True:
             try:
                 high, tasks, events, suspects = self._range(low, size)
-            except _Interrupted:
+            except Interrupted:
                 size = max(size // 4, 1)
                 continue
             self._count("tasks", tasks)
             self._count("status events", events)
             for low_seq in sorted({seq for seq, _ in suspects}):
-                # What was wrong is looked at again, alone, before it is called a finding.
+                # A task that seemed wrong is read again, alone, before it is a finding.
                 for _, line in self._range(low_seq - 1, 1, low_seq)[3]:
                     self.find(line)
             if high == LAST:
@@ -160,7 +102,7 @@ class _Auditor:
         with self._read.snapshot(patient=size == 1):
             if high is None:
                 ((last, count),) = self._read("range", low=low, n=size)
-                high = last if count == size else LAST  # the last range holds what hangs on no task at all, too
+                high = last if count == size else LAST  # the last range includes child rows of no task at all
             rows = self._read("rows", low=low, high=high)
             walks: dict[int, list[tuple[str, str]]] = {}
             events = self._read("walks", low=low, high=high)
@@ -192,7 +134,7 @@ class _Auditor:
             return self._read("keys", owner=owner, key=key, n=CHUNK)
 
     def access(self) -> None:
-        """The API keys, and the log of what was done with them."""
+        """Check the API keys and the audit log."""
         with self._read.snapshot(patient=True):
             keys = self._read("api_keys")
         self._count("API keys", len(keys))
@@ -211,12 +153,78 @@ class _Auditor:
                 return
             seq = rows[-1][0]
 
+    def families(self) -> None:
+        """The counts of children, and what suspended tasks wait for."""
+        try:
+            with self._read.snapshot():
+                families = self._read("families")
+                waiting = self._read("waits")
+        except Interrupted:
+            self.report.skipped.append("families: too many to count in a second beside a server that writes")
+            return
+        self._count("families", len(families))
+        for parent, wrong in families:
+            if wrong is not None:
+                self.find(f"the family of task number {parent} {wrong}")
+        for task_id, wrong in waiting:
+            self.find(f"task {task_id} {wrong}")
+
+    def lanes(self) -> None:
+        """What is counted of lanes, of the limits that hold them back and of owners."""
+        try:
+            with self._read.snapshot():
+                kept = {what: self._read(f"{what}s") for what in ("lane", "gate", "share")}
+                unlaned = self._read("unlaned")
+        except Interrupted:
+            self.report.skipped.append("lanes: too many to count in a second beside a server that writes")
+            return
+        for what, rows in kept.items():
+            self._count(f"{what}s", len(rows))
+            for name, wrong in rows:
+                if wrong is not None:
+                    self.find(f"{what} {name} {wrong}")
+        for task_id, wrong in unlaned:
+            self.find(f"task {task_id} {wrong}")
+
+    def failures(self) -> None:
+        """The groups of failed tasks."""
+        try:
+            with self._read.snapshot():
+                failures = self._read("failures")
+                real = {row[:2]: row[2:] for row in self._read("real_groups")}
+                kept = {row[:2]: row[2:] for row in self._read("kept_groups")}
+        except Interrupted:
+            self.report.skipped.append("failures: too many to group in a second beside a server that writes")
+            return
+        self._count("failures", len(failures))
+        for seq, wrong in failures:
+            if wrong is not None:
+                self.find(f"task number {seq} {wrong}")
+        for group in sorted(real.keys() | kept.keys()):
+            if real.get(group) != kept.get(group):
+                whose = "of everybody" if group[0] == "*" else f"of {group[0][1:]!r}"
+                self.find(f"errors {group[1]} {whose}: says {kept.get(group)}, number and last are {real.get(group)}")
+
+    def unique_keys(self) -> None:
+        """Each held unique key belongs to a task that has not ended, and the other way round."""
+        try:
+            with self._read.snapshot():
+                held = self._read("held_keys")
+                wrong = self._read("keyless")
+        except Interrupted:
+            self.report.skipped.append("unique keys: too many to check in a second beside a server that writes")
+            return
+        self._count("unique keys", len(held))
+        for key, text in [*held, *wrong]:
+            if text is not None:
+                self.find(f"the unique key {key!r} {text}")
+
     def counters(self) -> None:
         try:
             with self._read.snapshot():
                 real = {row[:4]: row[4] for row in self._read("real_counts")}
                 kept = {row[:4]: row[4] for row in self._read("kept_counts")}
-        except _Interrupted:
+        except Interrupted:
             self.report.skipped.append("counters: too many tasks to count in a second beside a server that writes")
             return
         self._count("counters", len(kept))
@@ -230,7 +238,7 @@ class _Auditor:
         try:
             with self._read.snapshot():
                 answers = [row[0] for row in self._read("integrity")]
-        except _Interrupted:
+        except Interrupted:
             self.report.skipped.append("integrity: too large to check in a second beside a server that writes")
             return
         self._count("integrity check", 1)
@@ -254,8 +262,8 @@ def _wrong_row(row: Any) -> Iterator[str]:
 
 
 def _wrong_walk(row: Any, walk: list[tuple[str, str]]) -> Iterator[str]:
-    """`walk`: (status, cause) of each status event in order: a walk through the table that ends where the row is. A
-    second end in one life, or a gap, is a step that the table does not have."""
+    """`walk`: (status, cause) of each status event in order. Each step must be in the table of transitions, and the
+    last one must match the row. A second end without a rerun, or a gap, is a step that is not in the table."""
     _, _, status, cause, version, fence = row[:6]
     if not walk:
         yield "has no status events"

@@ -1,5 +1,5 @@
-"""Applies `migrations/<dialect>/*.sql`: in order, one transaction a file with its record; an edited or newer file is
-refused before anything is written."""
+"""Applies `migrations/<dialect>/*.sql` in order, each file and its record in one transaction. A database with an edited
+or newer migration is refused before anything is written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from quart_app.core.errors import ConfigError, StoreBroken
-from quart_app.store import integrity, journal
+from quart_app.store.sqlite import integrity, journal
 
 APPLICATION_ID: Final = 0x51415050  # "QAPP"
 _FILE: Final = re.compile(r"^([0-9]{4})_([a-z0-9_]+)\.sql$")
@@ -40,7 +40,7 @@ class Migration(msgspec.Struct, frozen=True):
 
 
 def find(dialect: str) -> list[Migration]:
-    """The migrations that this version brings: beside the package in a checkout, inside it when installed."""
+    """The migrations of this version: beside the package in a checkout, inside it when installed."""
     package = Path(__file__).resolve().parents[1]
     for root in (package / "migrations", package.parent / "migrations"):
         if (root / dialect).is_dir():
@@ -51,9 +51,9 @@ def find(dialect: str) -> list[Migration]:
 
 
 def check(path: Path, migrations: list[Migration], only_read: bool = False) -> bool:
-    """Look at a database file without changing a byte of it; True when it is new (absent or empty). The pages of a
-    large one are not looked at. `only_read`: for a look or a copy, perhaps beside the server that writes it: whether
-    it can be written, and is sound, is not asked.
+    """Check a database file without changing a byte of it. True when it is new (absent or empty). The pages of a large
+    database are not checked. `only_read`: for reading or copying it, perhaps while a server writes it: do not check
+    whether it can be written and whether its pages are sound.
 
     Raises StoreBroken (unreadable, damaged) or ConfigError (a directory, another program's, newer, or edited
     migrations).
@@ -66,7 +66,7 @@ def check(path: Path, migrations: list[Migration], only_read: bool = False) -> b
         if not path.is_file():
             raise StoreBroken(f"{path} is not a regular file")
         if not only_read:
-            if not os.access(path, os.W_OK):  # SQLite opens one without a word, and fails at the first task
+            if not os.access(path, os.W_OK):  # SQLite opens such a file without an error, and fails at the first task
                 raise StoreBroken(f"cannot write {path}: the file is read-only")
             integrity.check_log(path)
         with journal.recovered(path, beside=not only_read) as found:
@@ -76,7 +76,7 @@ def check(path: Path, migrations: list[Migration], only_read: bool = False) -> b
 
 
 def _check_file(found: Path, path: Path, migrations: list[Migration], only_read: bool) -> bool:
-    """`found`: where the contents of `path` can be read."""
+    """`found`: the file from which the contents of `path` can be read."""
     connection = sqlite3.connect(f"{found.absolute().as_uri()}?mode=ro", uri=True)
     try:
         new = _check_contents(connection, path, migrations)
@@ -112,8 +112,9 @@ def _check_contents(connection: sqlite3.Connection, path: Path, migrations: list
 
 
 async def apply(connection: Connection, migrations: list[Migration], now: int) -> list[str]:
-    """Bring the schema up to date; the names of what was applied. A kill at any point leaves a whole old or a whole
-    new schema. Raises ConfigError when a file is wrong, StoreBroken when the database or its disk refuses."""
+    """Bring the schema up to date. Returns the names of the applied migrations. A kill at any point leaves the whole
+    old or the whole new schema. Raises ConfigError when a file is wrong, StoreBroken when the database or its disk
+    refuses."""
     try:
         await connection.execute_fetchall(f"PRAGMA application_id = {APPLICATION_ID}")
         await connection.execute_fetchall(_TABLE)
@@ -135,7 +136,7 @@ async def apply(connection: Connection, migrations: list[Migration], now: int) -
             await connection.execute_fetchall(f"PRAGMA user_version = {migration.version}")
             await connection.execute_fetchall("COMMIT")
         except BaseException as error:
-            with contextlib.suppress(sqlite3.Error):  # SQLite has done it already, e.g. when the disk is full
+            with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back already, e.g. when the disk is full
                 await connection.execute_fetchall("ROLLBACK")
             if isinstance(error, sqlite3.Error):
                 line = f"migration {migration.version:04d}_{migration.name}.sql failed: {error}"
@@ -146,12 +147,12 @@ async def apply(connection: Connection, migrations: list[Migration], now: int) -
 
 
 def _is_wrong(error: sqlite3.Error) -> bool:
-    """Whether the text of the migration is at fault (or the rows that it meets), rather than the disk."""
+    """Whether the text of the migration (or the existing rows) caused the error, rather than the disk."""
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in _WRONG
 
 
 def split(text: str) -> list[str]:
-    """The statements of a file. `complete_statement` knows that a trigger's body holds semicolons."""
+    """The statements of a file. `complete_statement` knows that a trigger's body has semicolons."""
     found = []
     begun = ""
     for line in text.splitlines(keepends=True):

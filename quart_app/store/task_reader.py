@@ -1,4 +1,4 @@
-"""Reads single tasks: what is asked for while one read is under way goes together in the next."""
+"""Reads single tasks: requests made while a read is under way share the next one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from quart_app.core.task import Task
-from quart_app.store.sqlite import Database
+from quart_app.store.sqlite.database import Database
 
 MAX_GETS: Final = 200  # tasks in one read
 

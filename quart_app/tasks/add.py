@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from quart_app.runner import TaskContext, task
+from quart_app.engine import TaskContext, task
 
 
 @task("add")

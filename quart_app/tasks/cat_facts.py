@@ -1,8 +1,9 @@
-"""`cat-facts`, `cat-facts-async`, `cat-facts-limited`: n calls of an API that gives one fact a call and allows so many
-in a minute. One by one; all at once, without those that were refused; and all, never faster than is allowed.
+"""`cat-facts`, `cat-facts-async`, `cat-facts-limited`: n calls of an API that gives one fact a call and allows a number
+of calls in a minute. The first kind calls one by one. The second calls all at once and leaves out the refused calls.
+The third makes all calls, never faster than allowed.
 
-Each fact is a recorded step: what was answered before a crash is not asked for again. Each call is counted under one
-limit, so that the third knows what the first two have used up; they themselves do not wait for it.
+Each fact is a recorded step: a fact that was answered before a crash is not requested again. All calls are counted
+under one limit, so that the third kind knows what the first two have used. The first two do not wait for the limit.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import msgspec
 
 from quart_app.core import artifacts, codec
 from quart_app.core.errors import Foreseen
-from quart_app.runner import NonRetryable, TaskContext, task
+from quart_app.engine import NonRetryable, TaskContext, task
 
 Amount = Annotated[int, msgspec.Meta(ge=0, le=10_000, description="How many facts", examples=[3])]
 
@@ -27,27 +28,27 @@ AT_ONCE: Final = 20  # calls of one task
 SECONDS: Final = 10.0  # for one call, from connecting to the last byte
 MAX_ANSWER: Final = 64 * 1024  # bytes
 MAX_TOGETHER: Final = 16 * 1024 * 1024  # characters of all facts of a task
-PAUSES: Final = (1.0, 3.0)  # seconds before a call that failed is made again: one bad moment in an hour ends nothing
-# An answer that must be unpacked could be of any size.
+PAUSES: Final = (1.0, 3.0)  # seconds before a failed call is repeated: one short failure in an hour ends no task
+# A compressed answer could be of any size once it is unpacked.
 HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 
 class Fact(msgspec.Struct):
-    """What the upstream answers; whatever else is in it is nobody's business."""
+    """The answer of the upstream; other fields are ignored."""
 
     fact: str
 
 
 class UpstreamError(Foreseen):
-    """The upstream cannot be reached, or its answer is none."""
+    """The upstream cannot be reached, or its answer is not valid."""
 
 
 class UpstreamTimeout(UpstreamError):
-    """It did not answer in time."""
+    """The upstream did not answer in time."""
 
 
 class UpstreamLimit(UpstreamError):
-    """It answered 429: too many requests. `retry_after` is the text of that field, if there was one."""
+    """The upstream answered 429: too many requests. `retry_after` is the text of its Retry-After field, or None."""
 
     def __init__(self, retry_after: str | None) -> None:
         super().__init__("the upstream answered 429: its limit is reached")
@@ -56,7 +57,7 @@ class UpstreamLimit(UpstreamError):
 
 @task("cat-facts", queue="cat-facts", timeout=86_400)
 async def one_by_one(ctx: TaskContext, n: Amount) -> Any:
-    """Ask for n cat facts, one by one; an error of the upstream, its limit too, is the end."""
+    """Ask for n cat facts, one by one; any error of the upstream ends the task, its limit too."""
     return await collect(ctx, n, ask_at_once, at_once=1)
 
 
@@ -66,17 +67,18 @@ async def all_at_once(ctx: TaskContext, n: Amount) -> Any:
     return await collect(ctx, n, ask_or_leave_out, AT_ONCE)
 
 
-# A queue of its own: who waits for an hour must not keep the slots of those who do not wait.
+# A queue of its own: tasks that wait for an hour must not keep the slots of tasks that do not wait.
 @task("cat-facts-limited", queue="cat-facts-limited", timeout=30 * 86_400)
 async def in_turn(ctx: TaskContext, n: Amount) -> Any:
-    """Ask for n cat facts, as fast as the upstream's limit allows over all who ask; always n."""
+    """Ask for n cat facts, as fast as the upstream's limit allows for all tasks together; always n."""
     return await collect(ctx, n, ask_in_turn, AT_ONCE)
 
 
 async def collect(
     ctx: TaskContext, n: int, ask_one: Callable[[TaskContext], Awaitable[str | None]], at_once: int
 ) -> Any:
-    """The facts of n recorded steps, in order, without those that are None; or `write`, when they are too large."""
+    """The facts of n recorded steps, in order, without those that are None. When they are too large for a result, they
+    go to a file (`write`). Raises NonRetryable above MAX_TOGETHER."""
     facts: dict[int, str] = {}
     numbers = iter(range(1, n + 1))
     done = size = 0
@@ -88,7 +90,7 @@ async def collect(
             if fact is not None:
                 facts[number] = fact
                 size += len(fact)
-            if size > MAX_TOGETHER:  # as well now as after ten thousand calls
+            if size > MAX_TOGETHER:  # fail now, not after ten thousand calls
                 raise NonRetryable(f"the facts are larger than {MAX_TOGETHER} characters together; ask for fewer")
             done += 1
             await ctx.progress(done, n)
@@ -106,7 +108,7 @@ async def collect(
 
 
 def write(ctx: TaskContext, count: int, text: bytes) -> dict[str, Any]:
-    """What no result can hold, as a file for the owner of the task."""
+    """Write facts that are too large for a result into a file for the owner of the task."""
     name = artifacts.file_name("cats", ctx.task_id, "json")
     ctx.files.write(artifacts.FOLDER, name, text)
     return {"facts": count, "file_url": artifacts.file_url(name)}
@@ -121,7 +123,7 @@ async def ask_or_leave_out(ctx: TaskContext) -> str | None:
 
 
 async def ask_at_once(ctx: TaskContext) -> str:
-    """One fact, asked for now. Raises as `ask`."""
+    """One fact, requested at once. Raises as `ask`."""
     async with limited(ctx, wait=False) as limit:
         try:
             return await ask(ctx)
@@ -132,8 +134,8 @@ async def ask_at_once(ctx: TaskContext) -> str:
 
 
 async def ask_in_turn(ctx: TaskContext) -> str:
-    """One fact, asked for when the limit allows it; when the upstream says no all the same, everybody waits and this
-    call comes again. Raises UpstreamTimeout, UpstreamError after three that failed."""
+    """One fact, requested when the limit allows it. When the upstream still answers 429, all callers of the limit wait
+    and this call is repeated. Raises UpstreamTimeout, UpstreamError after three failed calls."""
     pauses = iter(PAUSES)
     while True:
         async with limited(ctx) as limit:
@@ -149,7 +151,7 @@ async def ask_in_turn(ctx: TaskContext) -> str:
 
 
 def limited(ctx: TaskContext, wait: bool = True) -> AbstractAsyncContextManager[Any]:
-    """One call under the upstream's limit, over all three kinds."""
+    """One call under the upstream's limit, which all three kinds share."""
     settings = ctx.settings
     return ctx.limit("cat-facts", settings.cat_facts_limit, settings.cat_facts_window, wait=wait)
 
@@ -178,7 +180,7 @@ async def ask(ctx: TaskContext) -> str:
 
 
 async def read(response: httpx.Response) -> str:
-    """The fact in an answer."""
+    """The fact in an answer. Raises UpstreamLimit, UpstreamError."""
     if response.status_code == 429:
         raise UpstreamLimit(response.headers.get("Retry-After"))
     if response.status_code != 200:

@@ -1,14 +1,13 @@
 """`crawl`: follows the links of one site and reports what it found, politely.
 
-robots.txt is obeyed, the pages of a site are asked for one after another with a pause between them, however many tasks
-crawl it, and only HTML is read. Each page is a recorded step: after a crash or a stop the crawl goes on with the page
-it was at.
+It obeys robots.txt. It requests the pages of a site one after another with a pause between them, however many tasks
+crawl that site, and reads only HTML. Each page is a recorded step: after a crash or a stop the crawl continues with the
+page that it had reached.
 """
 
 from __future__ import annotations
 
 import asyncio
-import codecs
 import contextlib
 import hashlib
 from collections import deque
@@ -17,25 +16,23 @@ from urllib.parse import urljoin
 
 import httpx
 import msgspec
-from protego import Protego
 
-from quart_app.core import targets
+from quart_app.core import outbound_targets
 from quart_app.core.errors import Foreseen
-from quart_app.core.targets import TargetRefused
-from quart_app.runner import NonRetryable, PublicUrl, TaskContext, task
+from quart_app.core.outbound_targets import TargetRefused
+from quart_app.engine import NonRetryable, PublicUrl, TaskContext, task
 from quart_app.tasks.links import Links
+from quart_app.tasks.page_text import charset, texts
+from quart_app.tasks.robots import AGENT, Rules, for_us
 
-AGENT: Final = "quart_app-crawler"
 HEADERS: Final = {"User-Agent": f"{AGENT}/1", "Accept": "text/html,*/*;q=0.1", "Accept-Encoding": "identity"}
 PAUSE: Final = 0.5  # seconds between two pages, when robots.txt does not say otherwise (Crawl-delay)
 MAX_PAUSE: Final = 30.0
 PAGE_SECONDS: Final = 20.0
-PAGE_BYTES: Final = 1_048_576  # of a page that are read
+PAGE_BYTES: Final = 1_048_576  # read of one page at most
 ROBOTS_BYTES: Final = 512_000  # RFC 9309, 2.5: at least 500 KiB
-ROBOTS_LINES: Final = 5000
-FIELDS: Final = ("user-agent", "allow", "disallow", "crawl-delay")
 MAX_REDIRECTS: Final = 5  # RFC 9309, 2.3.1.2, for robots.txt; enough for a page
-MAX_WAITING: Final = 5000  # addresses that wait for their turn
+MAX_WAITING: Final = 5000  # addresses that wait to be requested
 MAX_REASON: Final = 100  # characters; with the bounds of links.py the report of 500 pages stays below 1 MiB
 
 Pages = Annotated[int, msgspec.Meta(ge=1, le=500, description="Pages to ask for, broken ones too")]
@@ -46,28 +43,30 @@ class Unreachable(Foreseen):
     """The site does not answer now; worth another attempt."""
 
 
-@task("crawl", max_attempts=3, backoff=(5, 4, 300), timeout=86_400)
+@task("crawl", queue="crawl", max_attempts=3, backoff=(5, 4, 300), timeout=86_400)
 async def crawl(ctx: TaskContext, url: PublicUrl, max_pages: Pages = 50, max_depth: Depth = 3) -> dict[str, Any]:
     """Follow the links of one site, obeying its robots.txt, and report pages, titles and broken links."""
     start = Links(url).absolute(url)
     if start is None:
         raise NonRetryable("the url is too long")
-    site = targets.site(start)
-    rules = _rules(await ctx.step("robots.txt", read_robots, ctx, urljoin(start, "/robots.txt"), site), site)
-    delay = rules.crawl_delay(AGENT)
-    pause = min(PAUSE if delay is None else delay, MAX_PAUSE)
+    site = outbound_targets.site(start)
+    text = await ctx.step("robots.txt", read_robots, ctx, urljoin(start, "/robots.txt"), site)
+    rules = await asyncio.to_thread(_rules, text, site)
+    pause = min(PAUSE if rules.delay is None else rules.delay, MAX_PAUSE)
 
-    waiting: deque[tuple[str, int, str | None]] = deque([(start, 0, None)])
+    # An address, its depth, the page it was found on, and whether robots.txt allows it.
+    waiting: deque[tuple[str, int, str | None, bool]] = deque()
+    waiting.append((start, 0, None, (await asyncio.to_thread(rules.allow, [start]))[0]))
     seen = {start}
-    reached: set[str] = set()  # where pages were, after redirects
+    reached: set[str] = set()  # addresses of pages after redirects
     asked = 0
     report: dict[str, Any] = {"pages": [], "broken": [], "external": 0, "skipped": dict.fromkeys(SKIPPED, 0)}
     while waiting and asked < max_pages:
-        page_url, depth, found_on = waiting.popleft()
-        await asyncio.sleep(0)  # a site of forbidden pages must not keep the event loop
+        page_url, depth, found_on, allowed = waiting.popleft()
+        await asyncio.sleep(0)  # a site of forbidden pages must not block the event loop
         if page_url in reached:
             continue
-        if not rules.can_fetch(page_url, AGENT):
+        if not allowed:
             report["skipped"]["robots"] += 1
             continue
         name = f"page {hashlib.sha256(page_url.encode()).hexdigest()[:20]}"
@@ -76,22 +75,21 @@ async def crawl(ctx: TaskContext, url: PublicUrl, max_pages: Pages = 50, max_dep
         _enter(report, page_url, found_on, page)
         seen.add(page["url"])
         reached.add(page["url"])
-        for link in page.get("links", ()):
-            if link in seen:
-                continue
-            if depth >= max_depth or len(waiting) >= MAX_WAITING:
-                report["skipped"]["depth" if depth >= max_depth else "pages"] += 1
-            else:
-                waiting.append((link, depth + 1, page_url))
-            seen.add(link)
+        found = [link for link in page.get("links", ()) if link not in seen]
+        seen.update(found)
+        taken = found[: MAX_WAITING - len(waiting)] if depth < max_depth else []
+        report["skipped"]["depth" if depth >= max_depth else "pages"] += len(found) - len(taken)
+        if taken:  # in a thread: hundreds of addresses are compared with hundreds of rules
+            allow = await asyncio.to_thread(rules.allow, taken)
+            waiting.extend((link, depth + 1, page_url, may) for link, may in zip(taken, allow, strict=True))
         await ctx.progress(asked, min(asked + len(waiting), max_pages), page_url[:200])
     report["skipped"]["pages"] += len(waiting)
     return report
 
 
-def _rules(text: str, site: str) -> Protego:
+def _rules(text: str, site: str) -> Rules:
     try:
-        return Protego.parse(text)
+        return Rules(text)
     except Exception as error:
         raise NonRetryable(f"the robots.txt of {site} cannot be read: {_reason(error)}") from None
 
@@ -100,7 +98,7 @@ SKIPPED: Final = ("robots", "depth", "pages", "redirects")
 
 
 def _enter(report: dict[str, Any], url: str, found_on: str | None, page: dict[str, Any]) -> None:
-    """Put what was found at `url` where it belongs in the report."""
+    """Add what was found at `url` to the right part of the report."""
     if "skipped" in page:
         report["skipped"][page["skipped"]] += 1
     elif "error" in page or page["status"] >= 400:
@@ -116,8 +114,8 @@ def _enter(report: dict[str, Any], url: str, found_on: str | None, page: dict[st
 
 
 async def read_robots(ctx: TaskContext, url: str, site: str) -> str:
-    """The rules of the site. RFC 9309, 2.3.1: no file, no rules; an error of the server forbids everything.
-    Raises Unreachable, NonRetryable."""
+    """The rules of the site. RFC 9309, 2.3.1: without a file there are no rules; an error of the server forbids
+    everything. Raises Unreachable, NonRetryable."""
     try:
         async with asyncio.timeout(PAGE_SECONDS):
             answer = await _get(ctx, url, site, None, ROBOTS_BYTES)
@@ -133,14 +131,12 @@ async def read_robots(ctx: TaskContext, url: str, site: str) -> str:
         return ""
     if answer.encoded:
         raise Unreachable(f"{url} is answered with a Content-Encoding that was not asked for: its rules cannot be read")
-    lines = (line.strip() for line in answer.body.decode("utf-8-sig", "replace").splitlines())
-    kept = [line for line in lines if line.lower().startswith(FIELDS) and len(line) < 2000]
-    return "\n".join(kept[:ROBOTS_LINES])
+    return await asyncio.to_thread(lambda: for_us("".join(texts(answer.body, "utf-8-sig"))))
 
 
-async def read_page(ctx: TaskContext, url: str, rules: Protego, pause: float) -> dict[str, Any]:
-    """What is at `url`, and the links of the same site; or why it cannot be had."""
-    site = targets.site(url)
+async def read_page(ctx: TaskContext, url: str, rules: Rules, pause: float) -> dict[str, Any]:
+    """The page at `url` and its links to the same site, or the reason why it cannot be read."""
+    site = outbound_targets.site(url)
     turn = ctx.limit(f"crawl {site[:60]} {pause:g}", 1, pause) if pause else contextlib.nullcontext()
     try:
         async with turn, asyncio.timeout(PAGE_SECONDS):
@@ -154,8 +150,8 @@ async def read_page(ctx: TaskContext, url: str, rules: Protego, pause: float) ->
     links = Links(answer.url)
     if answer.status == 200:
         try:
-            await asyncio.to_thread(links.read, answer.body.decode(answer.charset, "replace"))
-        except Exception as error:  # html.parser asserts, codecs overflow: of whatever kind, it is about this page
+            await asyncio.to_thread(lambda: links.read(texts(answer.body, charset(answer.parameters))))
+        except Exception as error:  # html.parser asserts, codecs overflow: any error concerns this page alone
             return {"url": answer.url, "error": f"cannot be read: {_reason(error)}"[:MAX_REASON]}
     return {
         "url": answer.url,
@@ -168,20 +164,20 @@ async def read_page(ctx: TaskContext, url: str, rules: Protego, pause: float) ->
 
 
 class _Answer(msgspec.Struct):
-    """Where the redirects ended. `elsewhere`: why the last one was not followed. The body of what is no HTML, or is
-    `encoded`, is empty."""
+    """The answer at the end of the redirects. `elsewhere`: why the last redirect was not followed. The body is empty
+    when the answer is not HTML or has a Content-Encoding (`encoded`). `parameters`: those of its Content-Type."""
 
     url: str
     status: int
     body: bytes = b""
-    charset: str = "utf-8"
+    parameters: str = ""
     encoded: bool = False
     elsewhere: str = ""
 
 
-async def _get(ctx: TaskContext, url: str, site: str, rules: Protego | None, limit: int) -> _Answer:
-    """Ask for `url`, following redirects within the site, and read up to `limit` bytes of a page, or of robots.txt
-    (then there are no `rules`). Raises httpx.HTTPError, TargetRefused."""
+async def _get(ctx: TaskContext, url: str, site: str, rules: Rules | None, limit: int) -> _Answer:
+    """Request `url`, follow redirects within the site, and read up to `limit` bytes of a page, or of robots.txt (then
+    `rules` is None). Raises httpx.HTTPError, TargetRefused."""
     for _ in range(MAX_REDIRECTS + 1):
         async with ctx.public_http.stream("GET", url, headers=HEADERS) as response:
             target = response.headers.get("location") if 300 <= response.status_code < 400 else None
@@ -195,30 +191,15 @@ async def _get(ctx: TaskContext, url: str, site: str, rules: Protego | None, lim
                         body += piece
                         if len(body) >= limit:
                             break
-                return _Answer(url, response.status_code, bytes(body[:limit]), _charset(rest), encoded)
+                return _Answer(url, response.status_code, bytes(body[:limit]), rest, encoded)
             status = response.status_code
         following = Links(url).absolute(target)
-        if following is None or targets.site(following) != site:
+        if following is None or outbound_targets.site(following) != site:
             return _Answer(following or url, status, elsewhere="redirects")
-        if rules is not None and not rules.can_fetch(following, AGENT):
+        if rules is not None and not (await asyncio.to_thread(rules.allow, [following]))[0]:
             return _Answer(following, status, elsewhere="robots")
         url = following
     return _Answer(url, status)
-
-
-def _charset(parameters: str) -> str:
-    """The name of a character set of the web's, from the parameters of a Content-Type; UTF-8 for any other."""
-    name = parameters.partition("charset=")[2].partition(";")[0].strip("\"' ")
-    try:
-        known = codecs.lookup(name).name
-        return known if known not in _NO_CHARSETS and "a".encode(known) == b"a" else "utf-8"
-    except (LookupError, ValueError):
-        return "utf-8"
-
-
-_NO_CHARSETS: Final = frozenset(
-    {"idna", "unicode-escape", "unicode_escape", "raw-unicode-escape", "raw_unicode_escape"}
-)
 
 
 def _reason(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """`detect-faces`: finds the faces in an uploaded photo, with OpenCV, in a child process.
 
-Whatever the file is, the server is safe: it is measured before it is decoded, the child may use only so much memory and
-processor time, and a child that dies takes nothing with it but this task.
+No file can harm the server: the size of the picture is checked before it is decoded, the memory and the processor time
+of the child are limited, and a child that dies ends only this task.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from quart_app.core import artifacts
-from quart_app.runner import NonRetryable, UploadId, task
+from quart_app.engine import NonRetryable, UploadId, task
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 MAX_PIXELS: Final = 40_000_000
-MAX_SIDE: Final = 65_500  # pixels of a JPEG's side, as which the photo is given back (libjpeg)
-LONGEST: Final = 1000  # pixels of the longer side while looking: faces are found at this size, and quickly
-MEMORY: Final = 1 << 30  # bytes that decoding and looking may take
+MAX_SIDE: Final = 65_500  # pixels on a side of a JPEG (libjpeg's limit), the format of the result
+LONGEST: Final = 1000  # pixels of the longer side during detection: enough to find faces, and quick
+MEMORY: Final = 1 << 30  # bytes that decoding and detection may take
 CPU_SECONDS: Final = 3.0  # three times what the largest photo takes
 INSTALL: Final = 'OpenCV is not installed: pip install "quart-app[faces]", or "opencv-python-headless>=4.12,<5"'
 
@@ -52,11 +52,11 @@ def detect_faces(ctx: Any, upload_id: UploadId) -> dict[str, Any]:
 
 
 def _check(data: bytes) -> None:
-    """A small file can claim to be a gigantic picture, so this looks at the size first; OpenCV would not say that a
-    picture is only half there, or one of many."""
+    """Check the size first, because a small file can claim to be a gigantic picture. Then check that the picture is
+    complete and not animated, because OpenCV does not report either. Raises NonRetryable."""
     from PIL import Image, UnidentifiedImageError
 
-    Image.MAX_IMAGE_PIXELS = None  # we look ourselves
+    Image.MAX_IMAGE_PIXELS = None  # checked below
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             if getattr(picture, "is_animated", False) and picture.format != "MPO":  # a phone's JPEG with a preview
@@ -66,19 +66,19 @@ def _check(data: bytes) -> None:
                 raise NonRetryable(f"the picture has {size} pixels; up to {MAX_PIXELS // 10**6} megapixels are taken")
             if max(picture.size) > MAX_SIDE:
                 raise NonRetryable(f"the picture has {size} pixels; up to {MAX_SIDE} on a side are taken")
-            if picture.format in ("PNG", "WEBP"):  # the checksums tell as much, at once; a WebP was read when opened
+            if picture.format in ("PNG", "WEBP"):  # its checksums suffice, and are quick; a WebP was read when opened
                 picture.verify()
             else:
-                picture.draft("L", (1, 1))  # a JPEG at an eighth of its size, which takes a fraction of the time
+                picture.draft("L", (1, 1))  # decode a JPEG at an eighth of its size: it takes a fraction of the time
                 picture.load()
     except UnidentifiedImageError:
         raise NonRetryable(f"this is no picture in one of the formats {', '.join(FORMATS)}") from None
-    except (OSError, ValueError, SyntaxError, struct.error) as error:  # what its readers raise
+    except (OSError, ValueError, SyntaxError, struct.error) as error:  # Pillow's readers raise these
         raise NonRetryable(f"the picture is damaged: {error}") from None
 
 
 def _find(cv2: Any, data: bytes) -> tuple[list[list[int]], bytes]:
-    """The boxes, from left to right, and the photo with them as a JPEG."""
+    """The boxes from left to right, and the photo with the boxes drawn, as a JPEG."""
     import numpy
 
     cv2.setNumThreads(1)
@@ -100,8 +100,8 @@ def _find(cv2: Any, data: bytes) -> tuple[list[list[int]], bytes]:
 
 @contextlib.contextmanager
 def _limits() -> Iterator[None]:
-    """Of this block alone: the child runs other tasks too. Over the processor time the system kills it (SIGPROF), over
-    the memory an allocation fails."""
+    """Limit memory and processor time for this block alone, because the child runs other tasks too. Above the processor
+    time the system kills the child (SIGPROF); above the memory an allocation fails."""
     kind = resource.RLIMIT_AS
     soft, hard = resource.getrlimit(kind)
     statm = Path("/proc/self/statm")
@@ -118,7 +118,7 @@ def _limits() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """The decoders print a line for each chunk they dislike, and a file can have a million of them."""
+    """Discard stderr: the decoders print a line for each bad chunk, and a file can have a million of them."""
     ours = os.dup(2)
     try:
         with Path(os.devnull).open("wb") as nowhere:

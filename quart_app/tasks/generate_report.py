@@ -1,8 +1,8 @@
-"""`generate-report`: what happened here, as a PDF or as CSV, of the tasks that its owner may see.
+"""`generate-report`: writes a PDF or CSV about the tasks that its owner may see.
 
-A `def` handler runs in a thread, so that it may keep a core busy. Rows come page by page and go on at once, or are only
+A `def` handler runs in a thread, so it may keep a core busy. Rows are read page by page and written at once, or only
 counted: 100,000 of them take no more memory than a thousand. The file appears under its name when all of it is on disk,
-and the task's end says so: a crash before that makes it again, under the same name.
+and the task ends after that. After an earlier crash the file is made again, under the same name.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, BinaryIO, Final, Literal
 
-from quart_app.core import artifacts, cells
-from quart_app.runner import task
+from quart_app.core import artifacts, csv_cells
+from quart_app.engine import task
 from quart_app.tasks.report_data import OTHER, Figures, Filters, ReportType, Row, rows
 
 MAX_ROWS: Final = 1000  # in the table of a PDF; a CSV has them all
@@ -40,7 +40,7 @@ def generate_report(
     ctx: Any,
     report_type: ReportType,
     filters: Filters = Filters(),  # noqa: B008 - frozen
-    format: Literal["pdf", "csv"] = "pdf",  # noqa: A002 - the word of the API
+    format: Literal["pdf", "csv"] = "pdf",  # noqa: A002 - the API's name
 ) -> dict[str, Any]:
     """Write a report as PDF or CSV; its `file_url` serves it to the owner of the task."""
     name = artifacts.file_name(report_type, ctx.task_id, format)
@@ -55,10 +55,10 @@ def generate_report(
 
 def _csv(file: BinaryIO, report_type: ReportType, filters: Filters, found: Iterator[Row], figures: Figures) -> int:
     columns = COLUMNS[report_type]
-    file.write(cells.line(columns).encode())
+    file.write(csv_cells.line(columns).encode())
     count = 0
     for row in found:
-        file.write(cells.line([row[name] for name in columns]).encode())
+        file.write(csv_cells.line([row[name] for name in columns]).encode())
         count += 1
     return count
 

@@ -1,24 +1,24 @@
-"""The links and the title of an HTML page, with bounds for pages that are made to have none."""
+"""Finds the links and the title of an HTML page, with bounds for pages of any size and content."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html.parser import HTMLParser
 from typing import Final
 from urllib.parse import quote, urljoin, urlsplit
 
-from quart_app.core import targets
+from quart_app.core import outbound_targets
 
-MAX_LINKS: Final = 500  # different ones of a page that are looked at
+MAX_LINKS: Final = 500  # different links that are kept of a page
 MAX_TOTAL: Final = 65_536  # characters of all of them
 MAX_LINK: Final = 600  # characters of an address
 MAX_TITLE: Final = 200
-PIECE: Final = 16_384
-SAFE: Final = "/?:@!$&'()*+,;=-._~%[]"  # RFC 3986: what stands for itself, and what is encoded already
-STUCK: Final = 262_144  # characters after which a tag that does not end is given up: the parser looks at them again
+SAFE: Final = "/?:@!$&'()*+,;=-._~%[]"  # RFC 3986: characters that stay, and what is encoded already
+STUCK: Final = 262_144  # characters of a tag without an end; more are not read, because the parser scans them again
 
 
 class Links(HTMLParser):
-    """`read` a page; then `title`, the `count` of its links, and its addresses."""
+    """Parses a page with `read`. After that it has the `title`, the `count` of the links, and their addresses."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -30,9 +30,10 @@ class Links(HTMLParser):
         self._room = MAX_TOTAL
         self.count = 0
 
-    def read(self, text: str) -> None:
-        for start in range(0, len(text), PIECE):
-            self.feed(text[start : start + PIECE])
+    def read(self, pieces: Iterable[str]) -> None:
+        """Read the text of the page, in short pieces such as those of page_text.py."""
+        for piece in pieces:
+            self.feed(piece)
             if len(self.rawdata) > STUCK:
                 return
 
@@ -42,13 +43,13 @@ class Links(HTMLParser):
 
     def within(self, site: str) -> list[str]:
         """The addresses of the same site, in the order of the page."""
-        return [url for url in self._found if targets.site(url) == site]
+        return [url for url in self._found if outbound_targets.site(url) == site]
 
     def external(self, site: str) -> int:
         return len(self._found) - len(self.within(site))
 
     def absolute(self, link: str) -> str | None:
-        """The link as a plain address without its fragment; None when it is none of the web."""
+        """The link as an absolute address without its fragment; None when it is not one of the web, or too long."""
         try:
             parts = urlsplit(urljoin(self._base, link.strip()))
             url = parts._replace(
@@ -57,8 +58,8 @@ class Links(HTMLParser):
                 query=quote(parts.query, safe=SAFE),
                 fragment="",
             ).geturl()
-            targets.check(url, allow_private=True)  # where it may go is decided when it is asked for
-        except (ValueError, targets.TargetRefused):
+            outbound_targets.check(url, allow_private=True)  # checked when it is requested
+        except (ValueError, outbound_targets.TargetRefused):
             return None
         return url if len(url) <= MAX_LINK else None
 

@@ -1,4 +1,4 @@
-"""Mail, for the kinds that send some: over SMTP, or as a file in the outbox when no server is set."""
+"""Sends mail for the built-in kinds: over SMTP, or as a file in the outbox when no server is set."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ import aiosmtplib
 
 from quart_app.core import artifacts, codec
 from quart_app.core.mail import mail_server, on_the_wire
-from quart_app.runner import NonRetryable, Retry, TaskContext
+from quart_app.engine import NonRetryable, Retry, TaskContext
 from quart_app.tasks.mail_text import compose
 
 TIMEOUT: Final = 30.0  # seconds for one answer of the server
-# Seconds for the answer to a mail: who does not wait for it sends a second one of what was taken (RFC 5321, 4.5.3.2.6).
+# Seconds for the answer to a mail. A client that gives up earlier sends a mail again that was taken (RFC 5321,
+# 4.5.3.2.6).
 TAKING: Final = 600.0
-MAX_SILENCES: Final = 3  # one after the other
+MAX_SILENCES: Final = 3  # mails in a row without an answer that can be understood; then the server counts as down
+MAX_REPEATED: Final = 4096  # characters; a longer body is written once for a whole mailing, not into each of its files
 
 
 class Refused(NonRetryable):
-    """The server will take nothing from us (5xx), or we hand it nothing (then `code` is None)."""
+    """The server takes no mail of this service (5xx), or the service sends it none (then `code` is None)."""
 
     def __init__(self, code: int | None, said: str) -> None:
         self.code = code
@@ -32,11 +34,12 @@ class Refused(NonRetryable):
 
 
 class Rejected(Refused):
-    """It will never take this mail to this recipient."""
+    """The server will never take this mail for this recipient."""
 
 
 class Delayed(Retry):
-    """Not now: an answer of 4xx, or none that can be understood (then `code` is None)."""
+    """The server does not take the mail now: it answered 4xx, or nothing that can be understood (then `code` is
+    None)."""
 
     def __init__(self, code: int | None, said: str) -> None:
         self.code = code
@@ -45,10 +48,10 @@ class Delayed(Retry):
 
 
 class Mailer:
-    """Sends the mails of one run, over one connection for as long as that lasts. Use it with `async with`.
+    """Sends the mails of one run, over one connection for as long as it lasts. Use it with `async with`.
 
-    With `smtp://` it goes over to TLS where the server offers that (RFC 3207), and checks the certificate against the
-    system's authorities (or those of SSL_CERT_FILE) in both cases.
+    With `smtp://` it switches to TLS when the server offers that (RFC 3207). With `smtp://` and `smtps://` it checks
+    the certificate against the system's authorities (or those of SSL_CERT_FILE).
     """
 
     def __init__(self, ctx: TaskContext) -> None:
@@ -56,6 +59,7 @@ class Mailer:
         self._sender = on_the_wire(ctx.settings.mail_from)
         self._down: Refused | Delayed | None = None
         self._silences = 0
+        self._kept: set[str] = set()
         self._server = mail_server(ctx.settings.smtp_url) if ctx.settings.smtp_url else None
         self._client: aiosmtplib.SMTP | None = None
         if self._server is not None:
@@ -71,25 +75,38 @@ class Mailer:
     ) -> None:
         if self._client is None or not self._client.is_connected:
             return
-        if error is None or isinstance(error, Exception):  # a run that is cancelled has no time for a good-bye
+        if error is None or isinstance(error, Exception):  # a cancelled run has no time to send QUIT
             with suppress(aiosmtplib.SMTPException, OSError):
                 await self._client.quit()
         self._client.close()
 
-    async def send(self, mark: str, to: str, subject: str, body: str) -> str:
-        """Hand one mail over; when (RFC 3339). `mark` tells this mail from all others, whenever it is sent: the
-        Message-ID is made of it, so that one that is sent twice is recognized. Raises Rejected, Refused, Delayed."""
+    async def send(self, mark: str, to: str, subject: str, body: str, mailing: str | None = None) -> str:
+        """Hand one mail over; returns the time (RFC 3339). `mark` identifies the mail, whenever it is sent: the
+        Message-ID is made of it, so that a mail that is sent twice is recognized. `mailing`: the id of the task, when
+        the other mails of the run have the same body. Raises Rejected, Refused, Delayed."""
         try:
             to = on_the_wire(to)
         except ValueError as error:
             raise Rejected(None, str(error)) from None
-        # In a thread: a long body takes its time to encode.
-        content = await asyncio.to_thread(compose, self._sender, mark, to, subject, body)
+        # In a thread: encoding a long body takes time.
+        elsewhere = await self._keep(mailing, body) if mailing is not None else None
+        content = await asyncio.to_thread(compose, self._sender, mark, to, subject, body, elsewhere)
         if self._client is None:
             await asyncio.to_thread(self._ctx.files.write, artifacts.OUTBOX, f"{mark}.eml", content)
         else:
             await self._hand_over(self._client, to, content)
         return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    async def _keep(self, mailing: str, body: str) -> str | None:
+        """Write the body into one file of the outbox for all mails and return its name: a thousand copies fill a disk.
+        Returns None when each mail has the body: over SMTP, or when the body is short."""
+        if self._client is not None or len(body) <= MAX_REPEATED:
+            return None
+        name = artifacts.body_name(mailing)
+        if name not in self._kept:
+            await asyncio.to_thread(self._ctx.files.write, artifacts.OUTBOX, name, body.encode())
+            self._kept.add(name)
+        return name
 
     async def _hand_over(self, client: aiosmtplib.SMTP, to: str, content: bytes) -> None:
         await self._open(client)
@@ -112,8 +129,8 @@ class Mailer:
         self._silences = 0
 
     async def _open(self, client: aiosmtplib.SMTP) -> None:
-        """Connect and log in, if that is still to be done. Tried once a run: a server that is down now will be down
-        for the next thousand recipients too. Raises Refused, Delayed."""
+        """Connect and log in, unless the client is connected. After one failure in a run it is not tried again: a
+        server that is down now is down for the next thousand recipients too. Raises Refused, Delayed."""
         if self._down is not None:
             raise self._down.with_traceback(None)
         if client.is_connected:
@@ -148,7 +165,7 @@ def _options(client: aiosmtplib.SMTP, addresses: str) -> list[str]:
 
 @contextmanager
 def _told_apart() -> Iterator[None]:
-    """What can go wrong with a server, as Rejected, Refused or Delayed."""
+    """Turn the errors of a conversation with the server into Rejected, Refused or Delayed."""
     try:
         yield
     except aiosmtplib.SMTPResponseException as error:
@@ -156,7 +173,7 @@ def _told_apart() -> Iterator[None]:
             personal = isinstance(error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError)
             raise (Rejected if personal else Refused)(error.code, error.message) from error
         raise Delayed(error.code if error.code >= 400 else None, error.message) from error
-    except OSError as error:  # aiosmtplib's own for what is cut off or late are of that kind too
+    except OSError as error:  # aiosmtplib's errors for lost connections and timeouts are OSErrors too
         raise Delayed(None, f"{type(error).__name__}: {error}") from error
-    except aiosmtplib.SMTPException as error:  # it cannot do what we need
+    except aiosmtplib.SMTPException as error:  # the server lacks what is needed
         raise Refused(None, str(error)) from error

@@ -1,7 +1,7 @@
-"""What a mail says, as it goes over the wire.
+"""Composes the bytes of a mail.
 
-The lines of the header are written here and not by Python's EmailMessage: that decodes what looks like an encoded word
-(RFC 2047) in an address or a subject, and some of its versions write the line ends that come out of it.
+The lines of the header are written here and not by Python's EmailMessage. EmailMessage decodes what looks like an
+encoded word (RFC 2047) in an address or a subject, and some versions write the line ends that result from that.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 
 from quart_app.core import mail
 
-SEVEN_BIT: Final = SMTP.clone(cte_type="7bit")  # what every server takes, 8BITMIME or not
+SEVEN_BIT: Final = SMTP.clone(cte_type="7bit")  # every server takes it, with or without 8BITMIME
 _PLAIN: Final = re.compile(r"(?!.*=\?)[!-~](?:[ -~]{0,66}[!-~])?")  # a subject that needs no encoding, on one line
 
 Address = Annotated[
@@ -30,7 +30,7 @@ Address = Annotated[
         examples=["ada@example.com"],
     ),
 ]
-# Everything that Python takes for the end of a line.
+# The pattern excludes NUL and every character that Python treats as the end of a line.
 Line = Annotated[
     str,
     msgspec.Meta(
@@ -42,17 +42,28 @@ Line = Annotated[
 ]
 
 
-def compose(sender: str, mark: str, to: str, subject: str, body: str) -> bytes:
-    """The whole mail. The addresses are those of the wire; one that is not ASCII stands in UTF-8 (RFC 6532), for a
-    server that takes that."""
+def compose(sender: str, mark: str, to: str, subject: str, body: str, elsewhere: str | None = None) -> bytes:
+    """The bytes of the whole mail. The addresses are as SMTP sends them (`core.mail.on_the_wire`). One that is not
+    ASCII is in UTF-8 (RFC 6532), for a server that takes that. `elsewhere`: the name of the file beside the mail that
+    has the body, in UTF-8 (RFC 2046, 5.2.3)."""
+    message_id = f"<{mark}@{sender.rpartition('@')[2]}>"
     header = {
         "From": sender,
         "To": to,
         "Subject": subject if _PLAIN.fullmatch(subject) else Header(subject, "utf-8", header_name="Subject").encode(),
         "Date": format_datetime(datetime.datetime.now(datetime.UTC)),
-        "Message-ID": f"<{mark}@{sender.rpartition('@')[2]}>",
+        "Message-ID": message_id,
     }
-    content = EmailMessage(policy=SEVEN_BIT)
-    content.set_content(body)
     lines = "".join(f"{name}: {text}\n" for name, text in header.items())
-    return lines.replace("\n", "\r\n").encode() + content.as_bytes()
+    if elsewhere is not None:
+        lines += (
+            "MIME-Version: 1.0\n"
+            f'Content-Type: message/external-body; access-type=local-file; name="{elsewhere}"\n\n'
+            f'Content-Type: text/plain; charset="utf-8"\nContent-ID: {message_id}\n\n'
+        )
+    content = lines.replace("\n", "\r\n").encode()
+    if elsewhere is None:
+        text = EmailMessage(policy=SEVEN_BIT)
+        text.set_content(body)
+        content += text.as_bytes()
+    return content

@@ -1,4 +1,4 @@
-"""A PDF of headings, tables and stacked bars, drawn piece by piece: no markup, so nothing in a text is ever more than
+"""Draws a PDF of headings, tables and stacked bars. It uses no markup, so a text of a task is always shown as plain
 text."""
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COLOURS: Final = (
 
 
 class Sheet:
-    """Writes from top to bottom, on as many pages as that takes."""
+    """Writes from top to bottom, on as many pages as needed. Sizes are in points."""
 
     def __init__(self, file: BinaryIO, title: str) -> None:
         self._canvas = Canvas(file, pagesize=(WIDTH, HEIGHT), pageCompression=1)
@@ -34,13 +34,13 @@ class Sheet:
         self.text(title, 16)
 
     def text(self, text: str, size: float = 9.0) -> None:
-        """One line; what does not fit is left out."""
+        """Write one line; text that does not fit is left out."""
         self._need(size * 1.6)
         self._draw(MARGIN, text, INNER, size)
         self._y -= size * 0.6
 
     def table(self, widths: Mapping[str, float], rows: Sequence[Mapping[str, object]]) -> None:
-        """`widths` are the columns with their shares of the width. The head is repeated on each page."""
+        """Write a table. `widths`: the columns with their shares of the width. The head is repeated on each page."""
         total = sum(widths.values())
         places = list(itertools.accumulate((share / total * INNER for share in widths.values()), initial=MARGIN))
         self._head(widths, places)
@@ -59,13 +59,13 @@ class Sheet:
         if shade is not None:
             self._canvas.setFillColor(HexColor(shade))
             self._canvas.rect(MARGIN, self._y - ROW, INNER, ROW, stroke=0, fill=1)
-        self._y -= 1.5  # so that what hangs below the line is within the shade
+        self._y -= 1.5  # so that descenders of letters are within the shade
         for cell, (left, right) in zip(cells, itertools.pairwise(places), strict=True):
             self._draw(left + 2, "" if cell is None else str(cell), right - left - 4, SMALL, move=False)
         self._y -= ROW - 1.5
 
     def bars(self, stacks: Sequence[tuple[str, Mapping[str, int]]], series: Sequence[str]) -> None:
-        """A bar for each (label, {series: number}), stacked, with a legend beside."""
+        """Draw a stacked bar for each (label, {series: number}), with a legend on the right."""
         height, legend = 150.0, 190.0
         self._need(height + 2 * ROW)
         highest = max([sum(stack.values()) for _, stack in stacks], default=0) or 1
@@ -104,7 +104,7 @@ class Sheet:
         self._y = HEIGHT - MARGIN
 
     def _draw(self, x: float, text: str, width: float, size: float, move: bool = True) -> None:
-        """One line whose top is here."""
+        """Draw one line whose top is at the current height."""
         self._canvas.setFillColor(HexColor("#000000"))
         for font, part, wide in fitted(text, width, size):
             self._canvas.setFont(font, size)

@@ -1,9 +1,9 @@
-"""Text of any script in a PDF: for each character a font that has it, and no more than fits.
+"""Text of any script in a PDF: finds a font for each character, and cuts the text to a width.
 
-The PDF's own fonts know Latin-1 alone. So the Noto fonts of the package manimgx-fonts are embedded, as far as they are
-used; Chinese, Japanese and Korean are left to the reader's own fonts, as PDF provides for (ISO 32000-1, 9.7.5.2).
-What is written from right to left stands so (Unicode Annex 9), and Arabic letters are joined. Other scripts whose
-letters change beside each other, such as Devanagari, are shown letter by letter.
+The PDF's own fonts have Latin-1 alone. So the Noto fonts of the package manimgx-fonts are embedded, as far as they are
+used. Chinese, Japanese and Korean use the reader's own fonts, as PDF provides for (ISO 32000-1, 9.7.5.2).
+Text of right-to-left scripts is ordered (Unicode Annex 9), and Arabic letters are joined. Other scripts whose letters
+change beside each other, such as Devanagari, are shown letter by letter.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfbase.ttfonts import TTFont
 
 MAIN: Final = "NotoSans"
-MAX_TEXT: Final = 400  # characters of one text: more fit in no line, and may cost no time
-# Who writes these into a text decides how the text beside it is read.
+MAX_TEXT: Final = 400  # characters of one text; no line has room for more, and they would only take time
+# Characters that set the direction of the text beside them. They are removed.
 _OVERRIDES: Final = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 _MISSING: Final = "\ufffd"  # NotoSans has it
 _EAST_ASIAN: Final = (
@@ -33,7 +33,7 @@ _EAST_ASIAN: Final = (
 
 
 def fitted(text: str, width: float, size: float) -> Iterator[tuple[str, str, float]]:
-    """(font, part, width in points) of as much of the text as is no wider than `width`; "…" stands for the rest."""
+    """Yield (font, part, width in points) of the text, cut to `width` points; "…" replaces the rest."""
     line = text[:MAX_TEXT].translate(_OVERRIDES)
     right_to_left = not line.isascii() and any(unicodedata.bidirectional(char) in ("R", "AL") for char in line)
     drawn = [_drawn(char) for char in (_joined(line) if right_to_left else line)]
@@ -50,18 +50,18 @@ def fitted(text: str, width: float, size: float) -> Iterator[tuple[str, str, flo
 
 
 def _joined(line: str) -> str:
-    """Arabic letters in the form that their neighbours ask for. Imported here: few reports need it."""
+    """The line with Arabic letters in the form that their neighbours require. Imported here: few reports need it."""
     import arabic_reshaper  # type: ignore[import-untyped]
 
     return str(arabic_reshaper.reshape(line))
 
 
 def _ordered(line: str) -> str:
-    """From left to right, as it is seen."""
+    """The line in the order in which it is shown, from left to right."""
     from bidi import get_display  # type: ignore[import-untyped]
 
     chars, waiting = list(get_display(line)), list[int]()
-    for place, char in enumerate(chars):  # brackets that changed places are turned, which get_display leaves to us
+    for place, char in enumerate(chars):  # mirror brackets that changed places: get_display does not
         if char not in "()[]{}":
             continue
         pair = f"{chars[waiting[-1]]}{char}" if waiting else ""
@@ -76,7 +76,7 @@ def _ordered(line: str) -> str:
 
 @functools.lru_cache(maxsize=20_000)
 def _drawn(char: str) -> tuple[str, str, float]:
-    """Font, character and width (at size 1) by which a character is shown."""
+    """The font, the character and its width (at size 1) by which `char` is shown."""
     if unicodedata.category(char) in ("Cc", "Zl", "Zp"):
         char = " "
     for font, known in _fonts():
@@ -92,7 +92,7 @@ def _drawn(char: str) -> tuple[str, str, float]:
 @functools.cache
 def _fonts() -> list[tuple[str, frozenset[int]]]:
     """The fonts by name, with the characters that each has; the main one first. Reading them all takes 0.06 s."""
-    package = importlib.util.find_spec("manimgx_fonts")  # files alone: there is nothing to import
+    package = importlib.util.find_spec("manimgx_fonts")  # it has only files, no code to import
     assert package is not None and package.origin is not None
     found = []
     for path in sorted(

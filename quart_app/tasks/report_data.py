@@ -1,6 +1,6 @@
-"""What reports are made of: rows as they come from the store, newest first, and figures that are collected on the way.
+"""The data of reports: rows from the store, newest first, and figures that are collected while the rows are read.
 
-Everything here takes bounded memory, however many rows go through.
+All of it takes bounded memory, however many rows there are.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from quart_app.core.task import KIND_PATTERN, STATUSES, Status
-from quart_app.runner import NonRetryable
+from quart_app.engine import NonRetryable
 
 PAGE: Final = 1000  # rows of one query
-HOURS: Final = 48  # of the chart
-MAX_GROUPS: Final = 10_000  # what comes after them is counted as `other`
+HOURS: Final = 48  # in the chart
+MAX_GROUPS: Final = 10_000  # further groups are counted as `other`
 OTHER: Final = "other"
-_NEWEST: Final = 2**62  # above every number of a row
-_FINENESS: Final = 50  # buckets a factor of e: a percentile is right to 1 %
+_NEWEST: Final = 2**62  # above the number of every row
+_FINENESS: Final = 50  # buckets for each factor of e: a percentile is accurate to 1 %
 
 ReportType = Literal["tasks", "queues", "errors", "users"]
 Moment = Annotated[datetime.datetime, msgspec.Meta(tz=True)]
@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 
 class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Only tasks of this status, of this kind, made within these times (both exclusive); and their errors."""
+    """Only tasks of this status and kind, created between these times (both exclusive), and their errors."""
 
     status: Status | None = None
     kind: Annotated[str, msgspec.Meta(pattern=f"^{KIND_PATTERN}\\Z")] | None = None
@@ -38,11 +38,11 @@ class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
 
 class Interrupted(Exception):
-    """The task was cancelled, or its time is over."""
+    """The task was cancelled, or has run out of time."""
 
 
 class Figures:
-    """How many in each of the last hours, by series; how long, by kind; and how many of each queue and kind."""
+    """Counts of each of the last HOURS hours by series, durations by kind, and counts by queue, kind and status."""
 
     def __init__(self) -> None:
         self.hours: Counter[tuple[int, str]] = Counter()
@@ -52,7 +52,7 @@ class Figures:
         self._newest = 0
 
     def count(self, at: int, series: str) -> None:
-        """`at`: ms UTC. Rows come newest first, so that the last hours are known from the first row on."""
+        """Count a row. `at`: ms UTC. Rows come newest first, so the first row tells which hours are the last ones."""
         hour = at // 3_600_000
         self._newest = max(self._newest, hour)
         if hour > self._newest - HOURS:
@@ -70,8 +70,8 @@ class Figures:
         self.groups.setdefault(key, Counter())[status] += 1
 
     def stacks(self, names: list[str]) -> list[tuple[str, dict[str, int]]]:
-        """(hour, {series: number}) for each hour from the first to the last one of the chart; series that are not
-        among the names are added up as `other`."""
+        """(hour, {series: number}) for each hour of the chart, from the first to the last. Series that are not among
+        the names are added up as `other`."""
         last = [hour for hour, _ in self.hours if hour > self._newest - HOURS]
         found: dict[int, dict[str, int]] = {hour: {} for hour in range(min(last, default=0), max(last, default=-1) + 1)}
         for (hour, series), number in self.hours.items():
@@ -81,7 +81,7 @@ class Figures:
         return [(moment(hour * 3_600_000)[:13].replace("T", " ") + " h", stack) for hour, stack in found.items()]
 
     def percentiles(self) -> list[Row]:
-        """Seconds that tasks took, by kind: the nearest rank of each percentile, right to 1 %."""
+        """Seconds that tasks took, by kind: the nearest rank of each percentile, accurate to 1 %."""
         rows = []
         for kind, buckets in sorted(self._durations.items()):
             row: Row = {"kind": kind, "ended": buckets.total()}
@@ -98,8 +98,8 @@ class Figures:
 
 
 def rows(ctx: Any, report_type: ReportType, filters: Filters, figures: Figures) -> Iterator[Row]:
-    """The rows of a report; the figures fill as they are taken. `ctx` is that of a `def` handler. Raises Interrupted,
-    NonRetryable for filters that mean nothing here."""
+    """Yield the rows of a report, and add each to `figures`. `ctx` is the context of a `def` handler. Raises
+    Interrupted, and NonRetryable for filters that the report does not take."""
     match report_type:
         case "tasks":
             yield from _tasks(ctx, filters, figures)
@@ -145,7 +145,8 @@ def _users(ctx: Any, filters: Filters) -> Iterator[Row]:
 
 
 def _pages(ctx: Any, statement: str, cursor: dict[str, str], filters: Filters) -> Iterator[Row]:
-    """The rows of all pages. `cursor`: which column says where the next page starts, and which parameter takes it."""
+    """Yield the rows of all pages. `cursor`: the columns that say where the next page starts, and the parameters that
+    take them."""
     newest = ctx.query("newest_task")[0]["seq"] or 0
     given = {name: getattr(filters, name) for name in Filters.__struct_fields__}
     given |= {name: int(at.timestamp() * 1000) for name, at in given.items() if isinstance(at, datetime.datetime)}
@@ -162,12 +163,12 @@ def _pages(ctx: Any, statement: str, cursor: dict[str, str], filters: Filters) -
         count += len(found)
         if following[0] is None:
             return
-        # In per cent: who sees only his own tasks is not told how many there are.
+        # In per cent: an owner who sees only his own tasks must not learn how many there are in all.
         ctx.progress(round(100 * (1 - following[0] / max(newest, following[0]))), 100, f"{count:,} rows")
         place = dict(zip(cursor.values(), following, strict=True))
 
 
 def moment(at: int) -> str:
-    """RFC 3339, UTC, from ms."""
+    """The time `at` (ms UTC) as RFC 3339 in UTC."""
     made = datetime.datetime.fromtimestamp(at / 1000, datetime.UTC)
     return made.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""`request-audit`: what `/` and `/hello` start for each visit. Two steps of simulated work, now and then an error."""
+"""`request-audit`: `/` and `/hello` start it for each visit. It simulates work in two steps and sometimes fails."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import random
 from typing import Any
 
 from quart_app.core.errors import Foreseen
-from quart_app.runner import TaskContext, task
+from quart_app.engine import TaskContext, task
 
 
 class SimulatedError(Foreseen):
-    """Happens in QUART_APP_SIMULATED_ERROR_RATE of all audits; says that error handling works."""
+    """Raised in a share QUART_APP_SIMULATED_ERROR_RATE of all audits, to show that error handling works."""
 
 
 @task("request-audit", queue="audit")
 async def request_audit(
     ctx: TaskContext, endpoint: str, ip: str | None = None, user_agent: str | None = None, query: str | None = None
 ) -> dict[str, Any]:
-    """Audit a request in two slow steps; now and then it fails."""
+    """Audit a request in two slow steps; sometimes it fails."""
     await ctx.log(f"request {ctx.task_id} to {endpoint}: audit started", ip=ip, user_agent=user_agent, query=query)
     for number, seconds in enumerate(ctx.settings.step_seconds, start=1):
         await ctx.step(f"work-{number}", asyncio.sleep, seconds)

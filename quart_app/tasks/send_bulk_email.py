@@ -1,7 +1,8 @@
-"""`send-bulk-email`: the same mail to many, each on its own.
+"""`send-bulk-email`: sends the same mail to many recipients, each in a mail of its own.
 
-Each recipient is a step, so after a crash nobody gets a mail again who was recorded. One bad address stops nobody: a
-permanent refusal is an outcome like any other, and for those whom the server does not take now the task runs again.
+Each recipient is a step, so a recorded recipient gets no second mail after a crash. One bad address does not stop the
+others: a permanent refusal is recorded as an outcome. When the server does not take some recipients now, the task runs
+again for them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from quart_app.runner import NonRetryable, TaskContext, task
+from quart_app.engine import NonRetryable, TaskContext, task
 from quart_app.tasks.mail import Delayed, Mailer, Refused, Rejected
 from quart_app.tasks.mail_text import Address, Line
 
@@ -25,7 +26,7 @@ Recipients = Annotated[
 
 @task("send-bulk-email", max_attempts=5, backoff=(2, 4, 300), timeout=3600)
 async def send_bulk_email(ctx: TaskContext, recipients: Recipients, subject: Line, body: str) -> dict[str, Any]:
-    """Send the same mail to each recipient; who could not be reached is in the result."""
+    """Send the same mail to each recipient; the result lists those who could not be reached."""
     wanted = list(dict.fromkeys(recipients))
     failed: list[dict[str, Any]] = []
     delayed: Delayed | None = None
@@ -33,7 +34,7 @@ async def send_bulk_email(ctx: TaskContext, recipients: Recipients, subject: Lin
         for number, to in enumerate(wanted, start=1):
             try:
                 refusal = await ctx.step(f"{number} {to}"[:200], _send, mailer, ctx.task_id, to, subject, body)
-            except (Delayed, Refused) as error:  # not recorded: it is not the recipient's last word
+            except (Delayed, Refused) as error:  # not recorded: it is not final for this recipient
                 refusal = {"code": error.code, "message": error.said}
                 delayed = error if isinstance(error, Delayed) else delayed
             if refusal is not None:
@@ -48,9 +49,10 @@ async def send_bulk_email(ctx: TaskContext, recipients: Recipients, subject: Lin
 
 
 async def _send(mailer: Mailer, task_id: str, to: str, subject: str, body: str) -> dict[str, Any] | None:
-    """None when it was sent; why not, when this recipient will never get it."""
+    """Send one mail. Returns None, or the refusal when this recipient will never get it. Raises Delayed, Refused."""
     try:
-        await mailer.send(f"{task_id}.{hashlib.sha256(to.encode()).hexdigest()[:12]}", to, subject, body)
+        mark = f"{task_id}.{hashlib.sha256(to.encode()).hexdigest()[:12]}"
+        await mailer.send(mark, to, subject, body, mailing=task_id)
     except Rejected as error:
         return {"code": error.code, "message": error.said}
     return None

@@ -1,13 +1,13 @@
-"""`send-email`: one mail over SMTP, or a file in the outbox when no server is set.
+"""`send-email`: sends one mail over SMTP, or writes a file into the outbox when no server is set.
 
-The Message-ID is made from the task's id: a mail that a crash makes us send twice is recognized as the same one.
+The Message-ID is made from the task's id: a mail that is sent twice because of a crash is recognized as the same one.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from quart_app.runner import TaskContext, task
+from quart_app.engine import TaskContext, task
 from quart_app.tasks.mail import Mailer
 from quart_app.tasks.mail_text import Address, Line
 

@@ -1,10 +1,10 @@
-"""`stats-update`: every five minutes, the figures by kind that `/status` shows."""
+"""`stats-update`: every five minutes, computes the figures by kind that `/status` shows."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from quart_app.runner import TaskContext, schedule, task
+from quart_app.engine import TaskContext, schedule, task
 
 
 @schedule("*/5 * * * *", timezone="UTC")

@@ -1,1 +1,1 @@
-"""HTTP only: parse, ask the TaskService, render. No SQL, no decisions."""
+"""HTTP only: parse the request, call the services, render the answer. No SQL, no decisions."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.acceptance.harness import Server
+from tests.acceptance.harness import Server, plain_client
 
 STEPS = 3  # of each task it makes
 
@@ -26,7 +26,7 @@ class Client(threading.Thread):
         self.done = threading.Event()
 
     def run(self) -> None:
-        with httpx.Client(base_url=self._server.url, timeout=10, trust_env=False) as client:
+        with plain_client(self._server.url) as client:
             while not self.done.is_set():
                 self.up.wait()
                 key = f"client-{self._name}-task-{len(self.acknowledged)}"

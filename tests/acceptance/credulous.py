@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from quart_app.core import settled
+from quart_app.core import trusted_time
 
-settled.TO_RUN = 1_000  # type: ignore[misc]
+trusted_time.TO_RUN = 1_000  # type: ignore[misc]

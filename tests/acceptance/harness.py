@@ -20,6 +20,8 @@ from typing import Any, Literal, TypeVar
 import httpx
 import pytest
 
+from benchmarks.ports import free_port
+
 Command = Literal["serve", "serve-uvicorn", "hypercorn", "uvicorn"]
 T = TypeVar("T")
 
@@ -82,15 +84,20 @@ def sockets_of(server: Server) -> set[str]:
     return {name for name in found if name.startswith("socket:")}
 
 
+def plain_client(url: str) -> httpx.Client:
+    """A client without TLS: to read the authorities of this machine would take it 20 ms."""
+    return httpx.Client(base_url=url, timeout=DEADLINE, trust_env=False, verify=False)
+
+
 class Server:
     def __init__(self, folder: Path, **settings: object) -> None:
         """`settings` by their names in lower case: `max_crashes=4`."""
         self.folder = folder
         self.data = folder / "data"
         self.database = self.data / "tasks.db"
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.client = httpx.Client(base_url=self.url, timeout=DEADLINE, trust_env=False)
+        self.client = plain_client(self.url)
         self.process: subprocess.Popen[bytes] | None = None
         self.lives = 0
         self.prefix: list[str] = []  # a command that runs the interpreter
@@ -251,9 +258,3 @@ class Server:
             return connection.execute(query, params).fetchall()
         finally:
             connection.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

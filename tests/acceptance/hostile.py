@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from quart_app import TaskContext, task
-from quart_app.runner.blocking import BlockingTaskContext
-from quart_app.runner.child import ProcessTaskContext
+from quart_app.engine.blocking_context import BlockingTaskContext
+from quart_app.engine.processes.child import ProcessTaskContext
 
 
 def journal(path: str, *words: object) -> None:
@@ -161,3 +161,19 @@ async def exits_inside(how: str) -> str:
 
 
 detached: set[asyncio.Task[None]] = set()
+
+
+@task("leaf")
+async def leaf(n: int) -> int:
+    return n
+
+
+@task("journey")
+async def journey(ctx: TaskContext) -> list[Any]:
+    """All that suspends a task: children, a sleep, a signal, a child again."""
+    ids = await ctx.spawn_many("leaf", [{"n": n} for n in range(4)])
+    await ctx.sleep(1)
+    first = await ctx.gather(ids)
+    told = await ctx.wait_signal("go")
+    last = await ctx.gather([await ctx.spawn(leaf, {"n": told})])
+    return [*first, *last]

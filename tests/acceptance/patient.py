@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from quart_app.core import settled
+from quart_app.core import trusted_time
 
-settled.TO_RUN = settled.TO_FORGET = 600_000  # type: ignore[misc]
+trusted_time.TO_RUN = trusted_time.TO_FORGET = 600_000  # type: ignore[misc]

@@ -13,7 +13,7 @@ from quart_app.core import mail
 
 # They ask servers of the world, or take what no document knows.
 ELSEWHERE = ("crawl", "cat-facts", "detect-faces")
-SECONDS = ("delay", "timeout", "expires", "wait")
+SECONDS = ("delay", "timeout", "expires", "debounce", "wait")
 
 # A time is at most ten years ahead.
 TIMES = st.datetimes(datetime.datetime(2000, 1, 1), datetime.datetime(2030, 1, 1))
@@ -56,6 +56,7 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         return
     if "delay" in query:  # one of the two
         query.pop("run_at", None)
+    mend_unique(query)
     for name in SECONDS:
         if isinstance(query.get(name), float):  # no exponent, at most six decimals
             query[name] = f"{query[name]:.6f}"
@@ -63,6 +64,11 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         headers["Idempotency-Key"] = str(uuid.uuid4())
     if isinstance(case.body, (dict, list, float)):
         case.body = with_integers(case.body)
+    if case.path == "/stats":  # how far apart the two may be depends on the bucket
+        query.pop("from", None)
+        query.pop("to", None)
+    if case.path.startswith("/tasks/{task_id}"):
+        mend_going_back(case, headers, query)
     if case.path.startswith("/schedules") and isinstance(case.body, dict):
         mend_schedule(case.body, new=case.path == "/schedules")
     if case.path == "/tasks/generate-report" and isinstance(case.body, dict):
@@ -70,12 +76,25 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         case.body["filters"] = {**(case.body.get("filters") or {}), "created_before": "2000-01-01T00:00:00Z"}
     for entry in case.body if isinstance(case.body, list) else [case.body]:
         if isinstance(entry, dict) and case.path == "/tasks":
+            mend_unique(entry)
             if entry.get("delay") is not None:
                 entry["run_at"] = None
             if str(entry.get("kind")).startswith(ELSEWHERE):
                 entry.update(kind="add", args={"x": 1, "y": 2})
             if entry.get("idempotency_key"):
                 entry["idempotency_key"] = str(uuid.uuid4())
+
+
+def mend_unique(asked: dict[str, Any]) -> None:
+    """A policy goes with a key, and a debounce with its policy and without another plan."""
+    if asked.get("unique_key") is None:
+        asked.pop("on_duplicate", None)
+    if asked.get("on_duplicate") == "debounce":
+        asked.update(debounce=asked.get("debounce") or 5)
+        for name in ("delay", "run_at"):
+            asked.pop(name, None)
+    else:
+        asked.pop("debounce", None)
 
 
 def mend_schedule(body: dict[str, Any], new: bool) -> None:
@@ -94,3 +113,15 @@ def with_integers(value: Any) -> Any:
     if isinstance(value, list):
         return [with_integers(one) for one in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def mend_going_back(case: Any, headers: Any, query: dict[str, Any]) -> None:
+    """Which steps a task has recorded, its kind and its version are in no document."""
+    query.pop("from", None)
+    if "If-Match" in headers:
+        headers["If-Match"] = "*"
+    if case.path == "/tasks/{task_id}/fork" and isinstance(case.body, dict):
+        case.body = {}
+    if case.method.upper() == "PATCH" and isinstance(case.body, dict):
+        kept = {name: value for name, value in case.body.items() if name not in ("args", "queue")}
+        case.body = kept or {"priority": 1}

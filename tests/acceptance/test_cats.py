@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.acceptance.conftest import MakeServer
 from tests.acceptance.harness import until
 from tests.upstream import Upstream
+
+pytestmark = pytest.mark.once
+
 
 WINDOW = 1.0
 

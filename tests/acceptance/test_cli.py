@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -161,10 +162,28 @@ def test_nothing_answers_at_a_url_is_69_and_one_line(server: Server, command: Co
     assert done.returncode == 69
     assert server.url in one_line(done)
     assert not server.database.exists()
-    for url in ("localhost:8000", "ftp://localhost", "http://", "http://[::1", "http://a:b"):
+    for url in (
+        "localhost:8000",
+        "ftp://localhost",
+        "http://",
+        "http://[::1",
+        "http://a:b",
+        "http://a:65536",
+        "http://a:-1",
+    ):
         done = command("status", "--url", url)
         assert done.returncode == 1
         assert "--url" in one_line(done)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [("HTTP_PROXY", "http://127.0.0.1:99999", "no port 99999"), ("SSL_CERT_FILE", "/nowhere", "SSL_CERT_FILE")],
+)
+def test_what_the_environment_has_for_a_url_is_looked_at_too(server: Server, name: str, value: str, words: str) -> None:
+    done = server.command("status", "--url", "https://127.0.0.1:9", **{name: value})
+    assert done.returncode == 1
+    assert words in one_line(done)
 
 
 def test_a_bad_setting_is_78_here_too(make_server: MakeServer) -> None:
@@ -186,6 +205,18 @@ def test_a_bad_setting_is_78_here_too(make_server: MakeServer) -> None:
         ("serve --bind 8000", "must be HOST:PORT"),
         ("--bind localhost:80000", "no port 80000"),
         ("backup", "FILE"),
+        ("tasks list --tag \udcff", "tag: is no text"),
+        ("tasks list --kind a\udcff", "kind: is no text"),
+        ("tasks create quick --tag a --tag \udcff", "tag: is no text"),
+        ("tasks create quick \udcff", "args: is no text"),
+        ("tasks create quick --idempotency-key \udcff", "idempotency-key: is no text"),
+        ("tasks show \udcff", "id: is no text"),
+        ("keys add \udcff", "name: is no text"),
+        ("keys add ann --kinds add,\udcff", "kinds: is no text"),
+        ("keys rotate \udcff", "name: is no text"),
+        ("keys revoke \udcff", "name: is no text"),
+        ("status --key \udcff --url http://127.0.0.1:9", "key: is no text"),
+        ("status --url http://\udcff", "url: is no text"),
     ],
 )
 def test_a_mistake_in_the_command_is_2(
@@ -195,6 +226,17 @@ def test_a_mistake_in_the_command_is_2(
     assert done.returncode == 2
     assert words in done.stderr
     assert not server.data.exists()
+
+
+def test_bytes_that_are_no_text_are_a_mistake_and_good_for_a_path(server: Server) -> None:
+    done = server.command("keys", "revoke", os.fsdecode(b"\xff"))
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith("error: argument name: is no text in UTF-8")
+    assert server.command("migrate").returncode == 0
+    copy = os.fsdecode(b"copy-\xff")
+    for name in ("backup", "audit"):
+        assert server.command(name, copy).returncode == 0
+    assert (server.folder / copy).exists()
 
 
 def test_a_failed_task_is_shown_with_the_traceback_of_its_last_error(reached: Command, server: Server) -> None:

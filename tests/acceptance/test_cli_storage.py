@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.acceptance.conftest import Command
-from tests.acceptance.harness import Server, until
+from tests.acceptance.harness import Server, plain_client, until
 from tests.acceptance.test_cli import good, one_line
 
 
@@ -31,7 +30,7 @@ class Load(threading.Thread):
         self.done = threading.Event()
 
     def run(self) -> None:
-        with httpx.Client(base_url=self._server.url, timeout=10, trust_env=False) as client:
+        with plain_client(self._server.url) as client:
             while not self.done.is_set() and len(self.acknowledged) < 20_000:
                 answer = client.post("/tasks", json=[{"kind": "quick", "args": {"x": "y" * 300}}] * 20)
                 if answer.status_code == 202:

@@ -21,6 +21,15 @@ async def again(ctx: TaskContext) -> int:
         raise Retry(after=3)
     return ctx.attempt
 
+@task("naps")
+async def naps(ctx: TaskContext, signal: bool) -> None:
+    if not signal:
+        return await ctx.sleep(4)
+    try:
+        await ctx.wait_signal("never", timeout=4)
+    except TimeoutError:
+        pass
+
 @task("brief", retention=86400)
 async def brief() -> None: ...
 """
@@ -59,10 +68,13 @@ def test_a_clock_that_is_set_back_lets_nobody_wait_for_it(server: Server, down: 
     server.start().wait_ready()
     answer = server.client.post("/schedules", json={"name": "each", "kind": "quick", "every": 2, "overlap": "queue"})
     assert answer.status_code == 201
+    asleep = [server.post("naps", {"signal": signal}) for signal in (False, True)]
+    suspended = "SELECT count(*) FROM tasks WHERE cause = 'suspend'"
+    until(lambda: server.rows(suspended) == [(2,)], "both to wait")
     retried, delayed = in_retry(server), server.post("quick", delay=5)
     set_clock(server, wall, -2 * HOUR, down)
     assert server.ended(retried)["result"] == 2
-    assert server.ended(delayed)["status"] == "completed"
+    assert [server.ended(one)["status"] for one in (delayed, *asleep)] == ["completed"] * 3
     assert server.client.get("/status").json()["uptime_seconds"] >= 0
     fires = "SELECT count(*) FROM fires WHERE schedule = 'each'"  # those that are built in fire each five minutes
     ((before,),) = server.rows(fires)

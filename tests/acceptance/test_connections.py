@@ -14,7 +14,7 @@ import pytest
 
 from tests.acceptance.conftest import MakeServer
 from tests.acceptance.followers import open_stream, read_all
-from tests.acceptance.harness import Command, Server, sockets_of, until
+from tests.acceptance.harness import Command, Server, plain_client, sockets_of, until
 
 WITH_HTTPTOOLS = pytest.mark.skipif(
     not importlib.util.find_spec("httptools"), reason="HTTPTOOLS IS NOT INSTALLED: requirements-dev.txt has it"
@@ -44,7 +44,8 @@ def unused(server: Server, count: int) -> Iterator[list[socket.socket]]:
 def post(server: Server, key: str = "") -> httpx.Response:
     """On a connection of its own."""
     headers = {"X-API-Key": key} if key else {}
-    return httpx.post(f"{server.url}/tasks/quick", json={}, headers=headers, timeout=30, trust_env=False)
+    with plain_client(server.url) as client:
+        return client.post("/tasks/quick", json={}, headers=headers)
 
 
 def as_before(server: Server, sockets: int) -> None:
@@ -63,12 +64,30 @@ def test_unused_connections_make_room_for_clients(make_server: MakeServer, comma
         for _ in range(10):
             assert post(server).status_code == 202
         until(lambda: len(sockets_of(server)) <= before + 20, "no more connections than there may be")
-        with open_stream(server.port, "/health") as kept:  # those that are kept make room as well
-            assert b" 200 " in kept.recv(4096)
-            with unused(server, 60):
-                assert read_all(kept) is not None
-                assert post(server).status_code == 202
     as_before(server, before)
+
+
+@every_command
+def test_connections_that_are_kept_make_room_for_clients(make_server: MakeServer, command: Command) -> None:
+    server = make_server(max_connections=20).start(command).wait_ready()
+    server.client.close()
+    before = len(sockets_of(server))
+    with ExitStack() as opened:
+        kept = [opened.enter_context(answered_and_kept(server)) for _ in range(20)]
+        for _ in range(10):
+            assert post(server).status_code == 202
+        assert read_all(kept[0]) == b"", "the oldest has made room"
+    as_before(server, before)
+
+
+def answered_and_kept(server: Server) -> socket.socket:
+    one = open_stream(server.port, "/health")
+    answer = b""
+    while not answer.endswith(b"}"):
+        piece = one.recv(4096)
+        assert piece, answer
+        answer += piece
+    return one
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit of descriptors")
@@ -160,6 +179,38 @@ def test_unfinished_bodies_are_kept_up_to_a_number_of_bytes(make_server: MakeSer
     until(lambda: large(server) == 422, "room again")
 
 
+@both
+def test_unfinished_uploads_count_by_what_they_may_have_in_memory(make_server: MakeServer, command: Command) -> None:
+    keys = f"alice:{ALICE},bob:{BOB}"
+    server = make_server(api_keys=keys, max_body_memory=2_000_000).start(command).wait_ready()
+    with ExitStack() as opened:
+        unfinished_upload(opened, server, ALICE)
+        until(lambda: list((server.data / "uploads").glob("*")), "the first one")
+        refused = read_all(unfinished_upload(opened, server, ALICE))
+        assert refused.startswith(b"HTTP/1.1 429 ")
+        assert b"too-many-bytes" in refused
+        unfinished_upload(opened, server, BOB)
+    until(lambda: upload(server) == 201, "room again")
+
+
+def unfinished_upload(opened: ExitStack, server: Server, key: str) -> socket.socket:
+    one = opened.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+    one.sendall(
+        f"POST /uploads HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key}\r\nContent-Length: 600000\r\n"
+        "Content-Type: multipart/form-data; boundary=b\r\n\r\n"
+        '--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'.encode()
+    )
+    with suppress(OSError):  # it was refused already
+        one.sendall(b"x" * 1000)
+    return one
+
+
+def upload(server: Server) -> int:
+    return server.client.post(
+        "/uploads", files={"file": ("a", b"x" * 300_000)}, headers={"X-API-Key": ALICE}
+    ).status_code
+
+
 def unfinished(opened: ExitStack, server: Server, key: str) -> socket.socket:
     one = opened.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
     one.sendall(
@@ -175,7 +226,8 @@ def large(server: Server) -> int:
     """The status for a body of many bytes that is no arguments of the kind."""
     body = b" " * 600_000 + b'{"y": 1}'
     headers = {"X-API-Key": ALICE, "Content-Type": "application/json"}
-    return httpx.post(f"{server.url}/tasks/quick", content=body, headers=headers, trust_env=False).status_code
+    with plain_client(server.url) as client:
+        return client.post("/tasks/quick", content=body, headers=headers).status_code
 
 
 @every_command

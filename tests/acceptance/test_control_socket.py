@@ -65,18 +65,22 @@ def test_a_folder_where_no_socket_can_be_made_costs_a_line_and_no_server(server:
     assert server.sigterm() == 0
 
 
-def test_the_socket_of_another_server_is_left_alone(make_server: MakeServer, tmp_path: Path) -> None:
+def test_a_server_with_another_database_may_not_have_the_folder_of_one_that_runs(
+    make_server: MakeServer, tmp_path: Path
+) -> None:
+    """It would take the files of the other's tasks for those of tasks that are gone."""
     first = make_server().start().wait_ready()
-    second = make_server(database_url=f"sqlite:///{tmp_path}/other.db").start().wait_ready()
-    until(lambda: "no control socket" in second.stderr, "the line that says so")
-    assert second.sigterm() == 0
-    assert str(first.pid) in good(first.command("status"))
+    second = make_server(database_url=f"sqlite:///{tmp_path}/other.db").start()
+    assert second.wait_exit() == 75
+    assert f"process {first.pid} already serves" in second.stderr
+    assert first.sigterm() == 0
+    assert second.start().wait_ready().sigterm() == 0
 
 
 def test_a_server_that_hangs_is_75_with_its_pid(
     server: Server, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quart_app.cli.reach.SLOW", 0.5)
+    monkeypatch.setattr("quart_app.cli.connect.SLOW", 0.5)
     server.start().wait_ready()
     server.signal(signal.SIGSTOP)
     try:

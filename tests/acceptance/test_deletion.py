@@ -5,8 +5,13 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
+import pytest
+
 from quart_app.store.audit import audit
 from tests.acceptance.harness import Server, until
+
+pytestmark = pytest.mark.once
+
 
 EVENTS = 30_000
 

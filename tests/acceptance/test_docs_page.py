@@ -11,6 +11,8 @@ import pytest
 from tests import readme
 from tests.acceptance.harness import DEADLINE, Server
 
+pytestmark = pytest.mark.once
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="PLAYWRIGHT IS NOT INSTALLED: requirements-dev.txt has it")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -60,7 +62,7 @@ def test_the_first_page_leads_to_one_that_shows_every_operation_runs_one_and_ask
     assert visit.wrong == []
 
 
-def test_somebody_talks_in_the_chat_as_the_readme_shows(server: Server, visit: Visit) -> None:
+def test_somebody_talks_in_the_chat_as_the_examples_show(server: Server, visit: Visit) -> None:
     (lines,) = [block.text for block in readme.blocks() if block.language == "js"]
     server.start().wait_ready()
     page = visit.page

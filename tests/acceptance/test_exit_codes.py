@@ -36,6 +36,9 @@ def fingerprint(path: Path) -> str:
         ("concurrency", "many"),
         ("concurrency", "0"),
         ("concurrency", ""),
+        ("concurrency", "\udcff"),
+        ("cat_facts_url", "http://[::1"),
+        ("profile_url", "http://x:99999"),
         ("drain_seconds", "nan"),
         ("synchronous", "OFF"),
         ("database_url", "mysql://somewhere"),
@@ -73,6 +76,53 @@ def test_a_bad_setting_in_a_dotenv_file_is_78_too(server: Server) -> None:
     (server.folder / ".env").write_text("QUART_APP_QUEUE_LIMIT=-1\n")
     assert server.start().wait_exit() == 78
     assert "QUART_APP_QUEUE_LIMIT" in one_line(server)
+
+
+@pytest.mark.parametrize("command", ["hypercorn", "uvicorn"])
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("bind = 5", "bind: Expected `str"),
+        ("bind = ['127.0.0.1:0', 7]", "bind: Expected `str`"),
+        ("keep_alive_timeout = 'x'", "keep_alive_timeout: Expected `float`"),
+        ("backlog = 'a'", "backlog: Expected `int`"),
+        ("umask = 'x'", "umask: Expected `int`"),
+        ("max_requests = 'x'", "max_requests: Expected `int`"),
+        ("certfile = 'absent'\nkeyfile = 'absent'", "a key of TLS in serve.toml: No such file"),
+    ],
+)
+def test_a_bad_key_of_hypercorn_toml_is_78_and_named(server: Server, command: str, line: str, words: str) -> None:
+    (server.folder / "serve.toml").write_text(f"{line}\n")
+    more = () if line.startswith("bind") else ("--bind", f"127.0.0.1:{server.port}")
+    server.run("-m", "quart_app", "serve", "--server", command, "--config", "serve.toml", *more)
+    assert server.wait_exit() == 78
+    said = [told for told in server.stderr.splitlines() if " INFO " not in told]
+    assert len(said) == 1, server.stderr
+    assert words in said[0]
+    assert "serve.toml" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("accesslog = 'absent/log'", "No such file"),
+        ("logconfig = 'serve.toml'", "no section headers"),
+        ("logconfig_dict = {version = 2}", "version"),
+    ],
+)
+def test_a_log_of_hypercorn_that_cannot_be_is_78(server: Server, line: str, words: str) -> None:
+    (server.folder / "serve.toml").write_text(f"{line}\n")
+    server.run("-m", "quart_app", "serve", "--config", "serve.toml", "--bind", f"127.0.0.1:{server.port}")
+    assert server.wait_exit() == 78
+    assert words in one_line(server)
+
+
+def test_a_key_that_hypercorn_does_not_have_is_one_warning(server: Server) -> None:
+    (server.folder / "serve.toml").write_text("keep_alive_timout = 3\n")
+    server.run("-m", "quart_app", "serve", "--config", "serve.toml", "--bind", f"127.0.0.1:{server.port}")
+    server.wait_ready()
+    assert server.stderr.count("serve.toml: Hypercorn has no keep_alive_timout") == 1
+    assert server.sigterm() == 0
 
 
 # --- the database. Each maker leaves something at the path; `unchanged` says whether its bytes must stay.
@@ -151,6 +201,13 @@ def test_a_database_that_is_not_ours_to_serve_is_refused_and_left_alone(
         assert words in line
         assert "tasks.db" in line
     assert before is None or fingerprint(server.database) == before
+
+
+def test_a_data_folder_may_have_any_name(make_server: MakeServer, tmp_path: Path) -> None:
+    server = make_server(data_dir=tmp_path / os.fsdecode(b"%3f-\xff"))
+    server.start().wait_ready()
+    assert server.ended(server.post("quick"))["status"] == "completed"
+    assert server.sigterm() == 0
 
 
 def test_an_empty_file_is_a_new_database(server: Server) -> None:

@@ -120,7 +120,7 @@ def test_a_forked_child_keeps_no_clients_connection(server: Server, journal: Pat
 def test_what_a_process_task_has_started_dies_with_the_server(
     make_server: MakeServer, made: dict[str, list[int]]
 ) -> None:
-    server = make_server(tasks=KINDS.parents[1] / "runner" / "process_kinds.py")
+    server = make_server(tasks=KINDS.parents[1] / "engine" / "process_kinds.py")
     server.start().wait_ready()
     task_id = server.post("starts-others", {"how": "waits"})
     text = until(lambda: (server.task(task_id)["progress"] or {}).get("message"), "what the handler has started")

@@ -7,18 +7,36 @@ import json
 import select
 import socket
 import struct
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from tests.acceptance.conftest import MakeServer
 from tests.acceptance.documents import start_patient
 from tests.acceptance.followers import open_stream
-from tests.acceptance.harness import DEADLINE, Server, until
+from tests.acceptance.harness import DEADLINE, Command, Server, sockets_of, until
 from tests.places import Places
 from tests.upstream import silent
 
 HANG_UPS = 300
+CLOSE_WAIT = "08"  # of the kernel: the client has closed, the server has not
+
+# Asks for the listing on many connections at once, reads some bytes of each answer, and waits to be killed.
+ASKS = """
+import http.client, sys, time
+port, connections, size = map(int, sys.argv[1:])
+asking = [http.client.HTTPConnection("127.0.0.1", port) for _ in range(connections)]
+for one in asking:
+    one.request("GET", "/tasks?fields=args,result")
+answers = [one.getresponse() for one in asking if size]
+for one in answers:
+    one.read(size)
+print(flush=True)
+time.sleep(3600)
+"""
 
 
 @pytest.mark.parametrize("goodbye", ["close", "reset"])
@@ -87,3 +105,39 @@ def test_who_hangs_up_ends_what_was_done_for_him(make_server: MakeServer) -> Non
 def _open_streams(server: Server) -> int:
     text = server.client.get("/metrics").text
     return int(float(text.partition("\nquart_app_streams ")[2].split()[0]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc/net/tcp has the states of sockets")
+@pytest.mark.parametrize(("command", "option"), [("hypercorn", "--keep-alive"), ("uvicorn", "--timeout-keep-alive")])
+def test_a_client_that_is_killed_leaves_no_socket_open(server: Server, command: Command, option: str) -> None:
+    """An hour is the time for the next request of a connection: no socket is closed because that time is over."""
+    server.start(command, option, "3600").wait_ready()
+    document = {"x": "x" * 200_000}
+    for _ in range(20):
+        server.post("quick", document)
+    until(lambda: server.rows("SELECT count(*) FROM tasks WHERE status = 'completed'") == [(20,)], "their results")
+    page = len(server.client.get("/tasks", params={"fields": "args,result"}).content)
+    assert page > 2_000_000
+    before = len(sockets_of(server))
+    for size in (0, 1, page // 2, page):  # killed before the answer, while it is sent, and after it
+        for connections in (1, 10):
+            _ask_and_be_killed(server, connections, size)
+    until(lambda: CLOSE_WAIT not in _states(server), "the end of the connections")
+    until(lambda: len(sockets_of(server)) <= before, "the end of their sockets")
+    assert server.client.get("/ready").status_code == 200
+    assert "Traceback" not in server.stderr + server.log
+    assert server.sigterm() == 0
+
+
+def _ask_and_be_killed(server: Server, connections: int, size: int) -> None:
+    arguments = [str(number) for number in (server.port, connections, size)]
+    with subprocess.Popen([sys.executable, "-S", "-c", ASKS, *arguments], stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        client.stdout.readline()
+        client.kill()
+
+
+def _states(server: Server) -> list[str]:
+    """Of the server's end of its connections."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    return [line[3] for line in lines if line[1].endswith(f":{server.port:04X}")]

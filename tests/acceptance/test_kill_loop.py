@@ -7,10 +7,15 @@ import random
 import threading
 from pathlib import Path
 
+import pytest
+
 from quart_app.store.audit import audit
 from tests.acceptance.client import STEPS, Client
 from tests.acceptance.conftest import MakeServer
 from tests.acceptance.harness import Server, lines_of, until
+
+pytestmark = pytest.mark.once
+
 
 KILLS = 20
 STOPS = 6

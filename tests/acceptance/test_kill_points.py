@@ -21,7 +21,7 @@ from quart_app.core.errors import StoreBroken
 from quart_app.runtime import Runtime
 from quart_app.settings import Settings
 from quart_app.store.audit import audit
-from quart_app.store.backup import backup
+from quart_app.store.sqlite.backup import backup
 from tests.acceptance.conftest import MakeServer
 from tests.acceptance.harness import Server, until
 from tests.acceptance.kill_points import (
@@ -35,6 +35,8 @@ from tests.acceptance.kill_points import (
     watching,
 )
 from tests.store import earlier
+
+pytestmark = pytest.mark.once
 
 ALL = os.environ.get("QUART_APP_KILL_POINTS") == "all"
 

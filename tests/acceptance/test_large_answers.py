@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.acceptance.harness import Server
+
+pytestmark = pytest.mark.once
+
 
 MIB = 2**20
 

@@ -20,7 +20,7 @@ def start_with(server: Server, figure: str, value: float) -> Server:
 def test_a_handler_that_blocks_the_loop_for_good_ends_the_process_and_its_task_goes_on_after_the_next_start(
     server: Server, journal: Path, flag: Path
 ) -> None:
-    start_with(server, "loopwatch.HOPELESS", 1.5).wait_ready()
+    start_with(server, "process.loop_watch.HOPELESS", 1.5).wait_ready()
     blocked = server.post("blocks", {"path": str(journal), "flag": str(flag)})
     until(lambda: lines_of(journal), "the start of the task")
     assert server.wait_exit() == 70
@@ -42,7 +42,7 @@ def test_damage_in_a_large_database_ends_the_server_that_serves_it(make_server: 
     with server.database.open("r+b") as file:
         file.seek((page - 1) * 4096)
         file.write(b"\xee" * 4096)
-    start_with(server, "store.integrity.AT_ONCE_BYTES", 0)
+    start_with(server, "store.sqlite.integrity.AT_ONCE_BYTES", 0)
     assert server.wait_exit() == 74
     (line,) = [line for line in server.stderr.splitlines() if line.startswith("quart_app: ")]
     assert "tasks.db is damaged" in line

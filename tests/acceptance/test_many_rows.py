@@ -5,8 +5,13 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.conftest import MakeServer
 from tests.acceptance.harness import lines_of, until
+
+pytestmark = pytest.mark.once
+
 
 ROWS = 100_000
 INTERRUPTED = 1000

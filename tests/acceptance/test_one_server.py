@@ -69,7 +69,7 @@ def test_more_worker_processes_are_one_clear_line(server: Server, command: Comma
         return not server.running
 
     until(ended, "the end of the server")
-    assert server.wait_exit() == 0, "the server's own word; the README says so"
+    assert server.wait_exit() == 0, "the server's own word; docs/how-to/servers.md says so"
     lines = [line for line in server.stderr.splitlines() if line.startswith("quart_app: ")]
     assert len(lines) == 1, server.stderr
     assert "one worker" in lines[0]

@@ -8,10 +8,14 @@ from pathlib import Path
 from random import Random
 
 import httpx
+import pytest
 
 from tests.acceptance.conftest import MakeServer
 from tests.acceptance.harness import DEADLINE, Server, until
 from tests.acceptance.power import Disk, Event, Promises, events_of, start_traced
+
+pytestmark = pytest.mark.once
+
 
 CUTS = 100
 IN_CHECKPOINTS = 20  # of them

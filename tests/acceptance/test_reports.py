@@ -14,6 +14,8 @@ from tests.acceptance.conftest import MakeServer
 from tests.acceptance.harness import Server, until
 from tests.acceptance.test_many_rows import multiply
 
+pytestmark = pytest.mark.once
+
 ROWS = 100_000
 
 # The process kills itself at the rename that makes a file whole: BEFORE it, or when it is done.

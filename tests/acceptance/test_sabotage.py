@@ -10,6 +10,8 @@ from tests.acceptance.conftest import MakeServer
 from tests.acceptance.harness import Command, Server, lines_of, until
 from tests.acceptance.saboteurs import SIGNALS, STOPS
 
+pytestmark = pytest.mark.once
+
 KINDS = Path(__file__).with_name("saboteurs.py")
 every_command = pytest.mark.parametrize("command", ["serve", "serve-uvicorn", "hypercorn", "uvicorn"])
 

@@ -15,6 +15,8 @@ from tests.acceptance.harness import Server, until
 from tests.acceptance.test_cli import good
 from tests.acceptance.wall import CREDULOUS, Wall
 
+pytestmark = pytest.mark.once
+
 LIVES = 6
 SCHEDULES = 12  # of one second each
 

@@ -21,7 +21,7 @@ import os
 import resource
 
 from quart_app import TaskContext, task
-from quart_app.runner.child import ProcessTaskContext
+from quart_app.engine.processes.child import ProcessTaskContext
 
 
 @task("leak")

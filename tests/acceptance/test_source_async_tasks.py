@@ -20,6 +20,8 @@ from tests.acceptance.harness import Server, until
 from tests.places import Places, document
 from tests.upstream import closed_port
 
+pytestmark = pytest.mark.once
+
 USER, POSTS, COMMENTS = {"id": 1, "name": "Leanne"}, [{"id": 1, "userId": 1}], [{"id": 9, "userId": 1}]
 EMAIL = {"to": "user@example.com", "subject": "Hello", "body": "This is a test email"}
 

@@ -12,6 +12,8 @@ from tests.acceptance.documents import answer, curl
 from tests.acceptance.harness import until
 from tests.upstream import Upstream
 
+pytestmark = pytest.mark.once
+
 CATS = "http://127.0.0.1:5000"
 LIMIT = 6
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.acceptance.conftest import MakeServer
 from tests.acceptance.documents import answer, curl
+
+pytestmark = pytest.mark.once
+
 
 GUIDE = "http://localhost:5000"
 

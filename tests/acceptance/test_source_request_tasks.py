@@ -14,6 +14,8 @@ from tests.acceptance.documents import LOCAL, curl
 from tests.acceptance.harness import Server, until
 from tests.checkout import Checkout
 
+pytestmark = pytest.mark.once
+
 EVENTS = ("audit started", "step 1 of 2 done", "step 2 of 2 done", "audit completed")
 
 

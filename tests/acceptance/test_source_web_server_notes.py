@@ -18,6 +18,8 @@ from tests.acceptance.harness import DEADLINE, Server, lines_of, until
 from tests.tasks.sites import WebSite, links
 from tests.tasks.sites import answer as reply
 
+pytestmark = pytest.mark.once
+
 UPLOAD = (
     b"POST /uploads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n"
     b"Content-Type: multipart/form-data; boundary=B\r\n\r\n"

@@ -21,6 +21,8 @@ from tests.acceptance.power import need_strace
 from tests.acceptance.test_exit_codes import one_line
 from tests.store import earlier
 
+pytestmark = pytest.mark.once
+
 
 def obeying_modes() -> list[str]:
     """A command that runs another one without root's right to ignore the modes of files."""
@@ -123,7 +125,7 @@ def fill(path: Path, free: int) -> None:
 def test_an_upload_that_fills_the_disk_is_refused_and_leaves_the_room_to_others(
     make_server: MakeServer, own_disk: Path
 ) -> None:
-    server = make_server(data_dir=own_disk / "data", max_upload=10**9).start().wait_ready()
+    server = make_server(data_dir=own_disk / "data", max_upload=10**9, disk_floor=0).start().wait_ready()
     kept = server.post("quick", {"x": "kept"}, delay=1)
     refused = server.client.post("/uploads", files={"file": ("large", bytes(50_000_000))})
     assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")

@@ -91,7 +91,7 @@ def test_a_stop_with_500_open_streams_takes_no_longer(
 # The servers' own commands, with less patience.
 IMPATIENT = """
 import runpy, sys
-from quart_app.services import streams
+from quart_app.service import streams
 streams.STALL = 1.0
 sys.argv = sys.argv[1:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

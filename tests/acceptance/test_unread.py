@@ -12,13 +12,15 @@ from tests.acceptance.conftest import MakeServer
 from tests.acceptance.followers import open_stream, open_websocket, read_all
 from tests.acceptance.harness import Command, Server, sockets_of, until
 
+pytestmark = pytest.mark.once
+
 every_command = pytest.mark.parametrize("command", ["serve", "serve-uvicorn", "hypercorn", "uvicorn"])
 
 # The servers' own commands, with less patience.
 IMPATIENT = """
 import runpy, sys
-from quart_app.web import stall
-stall.PATIENCE = 1.0
+from quart_app.web.protection import slow_clients
+slow_clients.PATIENCE = 1.0
 sys.argv = sys.argv[1:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from quart_app.cli import show
+from quart_app.cli import tables
 from quart_app.cli.watch import line
 
 NASTY = "\x1b[31m [bold]x[/bold]\r\n"
@@ -42,7 +42,7 @@ def test_on_a_narrow_terminal_the_ids_and_statuses_stay_whole(
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "dumb")  # 80 columns, as far as rich can tell
-    show.tasks([a_task(), a_task(status="completed", error=ERROR)])
+    tables.tasks([a_task(), a_task(status="completed", error=ERROR)])
     head, *rows = capsys.readouterr().out.splitlines()
     assert head.split()[0] == "id"
     assert all(len(row) <= 80 for row in rows)
@@ -58,7 +58,7 @@ def on_terminal(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", str(columns))
-    show.tasks(rows)
+    tables.tasks(rows)
     return [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -81,7 +81,7 @@ def test_an_id_is_whole_where_nothing_else_has_room(
 
 
 def test_on_a_pipe_nothing_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
-    show.tasks([a_task(), a_task(status="failed", error=ERROR)])
+    tables.tasks([a_task(), a_task(status="failed", error=ERROR)])
     head, *rows = capsys.readouterr().out.splitlines()
     assert "queue" in head, "the same columns whatever the tasks are"
     assert all(line == line.rstrip() for line in (head, *rows))
@@ -100,13 +100,13 @@ def test_on_a_pipe_nothing_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_progress_is_short(state: dict[str, Any], text: str) -> None:
-    assert show.progress(state) == text
+    assert tables.progress(state) == text
 
 
 def test_the_outcome_is_one_line_whatever_it_says() -> None:
-    assert show.outcome(a_task(status="completed", result={"a": "\u2028é"})) == r'completed: {"a": "\u2028é"}'
-    assert show.outcome(a_task(status="failed", error=ERROR)) == r"failed: ValueError: \x1b[31m [bold]x[/bold]\r\n"
-    assert show.outcome(a_task(status="cancelled")) == "cancelled"
+    assert tables.outcome(a_task(status="completed", result={"a": "\u2028é"})) == r'completed: {"a": "\u2028é"}'
+    assert tables.outcome(a_task(status="failed", error=ERROR)) == r"failed: ValueError: \x1b[31m [bold]x[/bold]\r\n"
+    assert tables.outcome(a_task(status="cancelled")) == "cancelled"
 
 
 @pytest.mark.parametrize(
@@ -115,9 +115,31 @@ def test_the_outcome_is_one_line_whatever_it_says() -> None:
         ("status", {}, "status    processing (claim, attempt 1)"),
         ("step", {"name": NASTY}, r"step      \x1b[31m [bold]x[/bold]\r\n"),
         ("progress", {"done": 1, "total": 2, "message": "m"}, "progress  1/2 m"),
+        ("output", {"run": 1, "n": 1, "data": "Hello\n\x1b[31m"}, r"output    Hello\n\x1b[31m"),
+        ("output", {"run": 1, "n": 2, "data": {"at": 1, "é": "\x1b"}}, r'output    {"at":1,"é":"\u001b"}'),
+        ("output", {"run": 1, "n": 3, "data": None}, "output    null"),
         ("log", {"message": "m", "fields": {"n": 1, "t": "a\nb"}}, r"log       m n=1 t='a\nb'"),
     ],
 )
 def test_an_event_is_one_line(event: str, data: dict[str, Any], text: str) -> None:
     told = {"at": "2026-01-31T12:30:01.000Z", "status": "processing", "cause": "claim", "attempt": 1}
     assert line({**told, "event": event, "data": data}) == f"12:30:01 {text}"
+
+
+FRAME = {"file": "my_tasks.py", "line": 7, "function": "ask", "code": "await other()"}
+
+
+def test_a_stack_is_shown_as_python_does_and_steers_no_terminal() -> None:
+    document = {"at": "2026-11-28T20:49:08.262Z", "frames": [FRAME, {**FRAME, "code": ""}, {**FRAME, "code": NASTY}]}
+    shown = tables.stack(document)
+    place = 'File "my_tasks.py", line 7, in ask'
+    assert shown.splitlines()[:4] == [place, "  await other()", place, place]
+    assert "\x1b" not in shown
+
+
+def test_a_line_of_the_history_with_a_stack_is_one_line() -> None:
+    frames = [{**FRAME, "line": number} for number in range(9)]
+    event = {"event": "log", "at": "2026-11-28T20:49:08.262Z", "data": {"message": "m", "fields": {"frames": frames}}}
+    assert line(event).endswith("m: " + " > ".join(f"my_tasks.py:{number} ask" for number in range(4, 9)))
+    event["data"] = {"message": "m", "fields": {"frames": [1, 2], "x": 3}}
+    assert line(event).endswith("m frames=[1, 2] x=3")

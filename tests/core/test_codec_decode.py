@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import pytest
@@ -180,4 +181,75 @@ def test_a_duplicate_at_the_end_of_a_large_object_is_found_without_counting_ever
     # Counting each key took four seconds for these 180 KB, and a minute for what a body may hold.
     keys = ",".join(f'"k{number}":0' for number in range(20_000))
     with pytest.raises(InvalidInput, match="duplicate key 'k19999'"):
-        codec.decode(f'{{{keys},"k19999":1}}'.encode())
+        codec.decode(f'{{{keys},"k19999":1}}'.encode(), max_nodes=100_000)
+
+
+MEBIBYTE = 1_048_576
+DENSE = {
+    "numbers": b"1e308,",
+    "objects": b"{},",
+    "lists": b"[],",
+    "strings": b'"",',
+    "digits": b"1,",
+    "pairs": b'{"k":0},',
+    "blanks": b"[ ] ,",
+    "escapes": b'"\\\\\\"",',
+    "wide": '"\u00e9",'.encode(),
+    "just deep enough": b"[" * 60 + b"]" * 60 + b",",
+}
+
+
+class Unasked:
+    """In place of the decoder: it must not be asked to make what will be refused."""
+
+    def decode(self, text: str) -> Any:
+        raise AssertionError(f"{len(text)} characters were decoded")
+
+
+@pytest.mark.parametrize("unit", DENSE)
+def test_too_many_values_are_refused_before_one_is_made(monkeypatch: pytest.MonkeyPatch, unit: str) -> None:
+    monkeypatch.setattr(codec, "_DECODER", Unasked())
+    assert "10000 values" in refused(b"[" + DENSE[unit] * (MEBIBYTE // len(DENSE[unit])) + b"0]")
+
+
+def test_absurd_nesting_is_refused_before_a_level_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "_DECODER", Unasked())
+    assert "64 levels" in refused(b"[" * MEBIBYTE)
+    assert "64 levels" in refused(b'{"a":' * (MEBIBYTE // 5))
+
+
+@pytest.mark.parametrize(
+    "text", [",[{:" * 90_000, '\\",' * 90_000, "\\" * 100_001 + ",", '","' * 90_000, "[]" * 90_000]
+)
+def test_what_stands_in_a_string_is_no_value(text: str) -> None:
+    for value in (text, [text, 1], {text: text}, [{"a": [text]}, "\\", text]):
+        assert codec.decode(json.dumps(value).encode()) == value
+
+
+def random_value(dice: random.Random, depth: int) -> Any:
+    match dice.randrange(8 if depth else 5):
+        case 0:
+            return dice.choice([None, True, 0, -1.5e300, 10**30])
+        case 1 | 2 | 3 | 4:
+            return "".join(dice.choices(',:[]{}"\\/ \n0\u00e9', k=dice.randrange(6)))
+        case 5:
+            return {str(random_value(dice, 0)): random_value(dice, depth - 1) for _ in range(dice.randrange(4))}
+        case _:
+            return [random_value(dice, depth - 1) for _ in range(dice.randrange(4))]
+
+
+def nodes(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + len(value) + sum(map(nodes, value.values()))
+    return 1 + sum(map(nodes, value)) if isinstance(value, list) else 1
+
+
+def test_the_count_before_is_the_count_after() -> None:
+    dice = random.Random(8259)
+    for _ in range(3000):
+        value = random_value(dice, 5)
+        data = json.dumps(value, indent=dice.choice([None, 1]), ensure_ascii=dice.random() < 0.5).encode()
+        codec._bound(data, nodes(value))
+        assert codec.decode(data, nodes(value)) == value
+        with pytest.raises(InvalidInput, match="values"):
+            codec._bound(data, nodes(value) - 1)

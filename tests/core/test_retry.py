@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quart_app.core.errors import NonRetryable, Retry
+from quart_app.core.errors import NonRetryable, ResourceFailed, Retry
 from quart_app.core.retry import Backoff, after_ms, is_retryable
 
 ALMOST_ONE = 1 - 2**-53
@@ -83,6 +83,16 @@ def test_a_handler_that_raises_non_retryable_is_never_run_again(
 @pytest.mark.parametrize("no_retry_on", [(), (Retry,), (Exception,)])
 def test_a_handler_that_raises_retry_is_always_run_again(no_retry_on: tuple[type[BaseException], ...]) -> None:
     assert is_retryable(Retry(after=3), (), no_retry_on)
+
+
+@pytest.mark.parametrize(
+    ("retry_on", "no_retry_on", "again"),
+    [(None, (), True), ((KeyError,), (), True), ((), (), True), (None, (ResourceFailed,), False)],
+)
+def test_a_resource_that_could_not_be_opened_is_tried_again(
+    retry_on: tuple[type[BaseException], ...] | None, no_retry_on: tuple[type[BaseException], ...], again: bool
+) -> None:
+    assert is_retryable(ResourceFailed("model"), retry_on, no_retry_on) is again
 
 
 def test_a_retry_carries_its_delay_and_a_message_of_its_own() -> None:

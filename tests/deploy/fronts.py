@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from benchmarks.ports import free_port
 from tests.acceptance.harness import DEADLINE, ROOT, until
 from tests.deploy.certificates import Certificate
 
@@ -25,7 +26,7 @@ class Front(ABC):
 
     def __init__(self, folder: Path, certificate: Certificate, upstream: int) -> None:
         self.folder = folder
-        self.port, self.plain_port = _free_ports(2)
+        self.port, self.plain_port = free_port(), free_port()
         self.url = f"https://{NAME}:{self.port}"
         self.certificate = certificate
         self._upstream = upstream
@@ -141,11 +142,3 @@ def _replaced(text: str, changes: dict[str, str]) -> str:
         assert old in text, f"{old} is not in the example any more"
         text = text.replace(old, new)
     return text
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as opened:
-        probes = [opened.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind((NAME, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]

@@ -1,4 +1,4 @@
-"""TLS without a proxy, as the README says it is set up, under each server; HTTP/2 as far as Hypercorn gives it."""
+"""TLS without a proxy, as docs/how-to/tls.md sets it up, under each server; HTTP/2 as far as Hypercorn gives it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ WRONG = "wrong-horse-battery-staple"
 # The servers' own commands, with less patience.
 IMPATIENT = """
 import runpy, sys
-from quart_app.web import stall
-stall.PATIENCE = 1.0
+from quart_app.web.protection import slow_clients
+slow_clients.PATIENCE = 1.0
 sys.argv = sys.argv[1:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """

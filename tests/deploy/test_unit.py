@@ -15,6 +15,8 @@ from tests.acceptance.conftest import MakeServer
 from tests.acceptance.harness import ROOT, Server
 from tests.acceptance.power import need_strace
 
+pytestmark = pytest.mark.once
+
 UNIT = ROOT / "deploy" / "quart_app.service"
 PYTHON = "/opt/quart_app/.venv/bin/python"
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.ports import free_port
 from tests.hostile.wire import Reply, Wire, request
 
 ROOT: Final = Path(__file__).parents[2]
@@ -78,10 +78,3 @@ class Server:
                 time.sleep(0.02)
         self.process.kill()
         raise AssertionError("the server did not become ready: " + self.stderr.read_text())
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quart_app.web.auth import FORWARDING
+from quart_app.web.protection.auth import FORWARDING
 from tests.hostile.attack import Attack
 from tests.hostile.corpus.fields import IGNORED, NO_HOSTS, REFUSED
 from tests.hostile.wire import Field, post_json, request

@@ -87,9 +87,9 @@ class Hands(Base):
                 self.forget(life)
         self.keys = {name: key for name, key in self.keys.items() if key.expires_at > self.now}
 
-    def unpark(self) -> None:
+    def resume_waiting(self) -> None:
         """The kind is thought to be known (it still is not: the next run parks it again)."""
         parked = [life for life in self.lives.values() if life.waiting_for == PARKED]
-        assert self.do(self.store.unpark(["ghost", "puppet"], self.now, 100)) == len(parked)
+        assert self.do(self.store.resume_waiting(["ghost", "puppet"], self.now, 100)) == len(parked)
         for life in parked:
             life.waiting_for, life.ready = None, True

@@ -55,7 +55,7 @@ EVENTS: dict[str, tuple[int, tuple[st.SearchStrategy[Any], ...]]] = {
     "let_time_pass_and_poll": (6, (seconds,)),
     "let_time_pass_and_prune": (1, (seconds,)),
     "time_passes": (1, (seconds,)),
-    "unpark": (1, ()),
+    "resume_waiting": (1, ()),
     "stop_gracefully": (1, ()),
     "crash_but_live_on": (2, ()),
     "kill_9": (1, ()),

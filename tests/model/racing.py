@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from quart_app.core.task import TaskError
-from quart_app.store.base import EndAnswer
+from quart_app.store.protocols.tasks import EndAnswer
 from tests.model.base import Base
 
 

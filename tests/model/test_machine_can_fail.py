@@ -11,17 +11,17 @@ import pytest
 
 pytest.importorskip("hypothesis", reason="pip install -r requirements-dev.txt brings hypothesis")
 
-from quart_app import service
 from quart_app.clock import Clock
 from quart_app.core import lifecycle
 from quart_app.core.errors import Draining
 from quart_app.core.lifecycle import Outcome
-from quart_app.core.request import TaskRequest
 from quart_app.core.retry import Backoff
 from quart_app.core.task import Claimed, Enqueued
-from quart_app.runner.runner import Runner
-from quart_app.service import TaskService
-from quart_app.services.rescuer import Rescuer
+from quart_app.core.task_request import TaskRequest
+from quart_app.engine.attempt import Runner
+from quart_app.engine.upkeep.recovery import Recovery
+from quart_app.service import tasks
+from quart_app.service.tasks import TaskService
 from quart_app.store import statements
 from quart_app.store.statements import Statement
 from tests.model.machine import TaskMachine
@@ -61,6 +61,7 @@ def play(events: list[Event]) -> None:
             machine.the_table_is_as_the_model_says()
             machine.every_recorded_step_is_there_once_and_unchanged()
             machine.results_and_errors_are_those_of_the_end()
+            machine.it_is_known_who_ran_beside_whom_at_a_crash()
             machine.the_tables_are_sound()
     finally:
         machine.teardown()
@@ -72,6 +73,16 @@ def break_statement(monkeypatch: pytest.MonkeyPatch, name: str, what: str | re.P
     assert times == 1, f"{name} does not hold {what!r} once"
     texts[name] = msgspec.structs.replace(texts[name], text=broken)
     monkeypatch.setattr(statements, "load", lambda dialect: texts)
+
+
+def test_a_new_row_of_crashes_leaves_the_groups_of_the_one_before_also_beside_a_task_that_is_to_blame() -> None:
+    crash, crash_again, crash_later, crash_at_last = (
+        ("die_and_go_on", False, seconds) for seconds in (0.1, 1.5, 6, 0.1)
+    )
+    create: Event = ("create_with", {"attempts": 9})
+    beside_another: list[Event] = [create, create, ("claim_all", 2), crash, ("complete", 1)]
+    alone: list[Event] = [create, ("claim_all", 1), ("fail", 0, "retry"), crash, crash_again, crash_later]
+    play([*beside_another, *alone, crash_at_last])
 
 
 @pytest.mark.parametrize("name", WRITES)
@@ -89,13 +100,13 @@ def test_a_zombie_that_a_lost_fence_lets_through_is_caught(monkeypatch: pytest.M
 # A fault in a statement, and a short history that shows it.
 FAULTS: dict[str, tuple[str, str, str, list[Event]]] = {
     "a claim that does not count": (
-        "claim",
+        "claim_plain",
         r"attempt = attempt \+ 1",
         "attempt = attempt",
         [("create_with", {}), ("claim_all", 1)],
     ),
     "a claim under the old fence": (
-        "claim",
+        "claim_plain",
         r"fence = fence \+ 1",
         "fence = max(fence, 1)",
         [*ZOMBIE],
@@ -120,8 +131,8 @@ FAULTS: dict[str, tuple[str, str, str, list[Event]]] = {
     ),
     "a restart that keeps the steps": (
         "forget_steps",
-        "'failed', 'cancelled'",
-        "'nothing'",
+        "DELETE FROM steps WHERE",
+        "DELETE FROM steps WHERE 0 AND",
         [("create_with", {}), ("claim_all", 1), ("step", 0, "a"), ("fail", 0, "final"), ("rerun", 0, True)],
     ),
     "a cancel that is forgotten by a retry": (
@@ -131,10 +142,17 @@ FAULTS: dict[str, tuple[str, str, str, list[Event]]] = {
         [("create_with", {"attempts": 3}), ("claim_all", 1), ("cancel", 0, False), ("fail", 0, "plain")],
     ),
     "suspects among the others": (
-        "claim",
+        "claim_plain",
         r"INDEXED BY tasks_ready([^)]*?)AND crashes < 2",
         r"\1",
-        [*ZOMBIE, ("crash_but_live_on",), ("recover",), ("let_time_pass_and_poll", 1), ("claim_all", 1)],
+        [
+            *ZOMBIE,
+            ("crash_but_live_on",),
+            ("recover",),
+            ("let_time_pass_and_poll", 1),
+            ("create_with", {}),
+            ("claim_all", 2),
+        ],
     ),
 }
 
@@ -159,16 +177,16 @@ enqueue = TaskService.enqueue
 
 
 async def refuse_when_draining(service: TaskService, requests: Sequence[TaskRequest]) -> list[Enqueued]:
-    if not service.accepting:
+    if not tasks.accepting:
         raise Draining("the server is stopping")
-    return await enqueue(service, requests)
+    return await enqueue(tasks, requests)
 
 
 async def ask_once(call: Callable[[], Awaitable[Any]], clock: Clock) -> Any:
     return await call()
 
 
-async def look_away(rescuer: Rescuer, now: int) -> None:
+async def look_away(rescuer: Recovery, now: int) -> None:
     pass
 
 
@@ -185,8 +203,8 @@ CODE: dict[str, tuple[object, str, object, list[Event]]] = {
         [("create_with", {}), ("claim_all", 1), ("drain_begins",), ("enqueue_within", 0)],
     ),
     "storage trouble that fails a task": (
-        service,
-        "insist",
+        tasks,
+        "retry_store_call",
         ask_once,
         [("create_with", {}), ("claim_all", 1), ("in_trouble", 0, "enqueue")],
     ),
@@ -197,7 +215,7 @@ CODE: dict[str, tuple[object, str, object, list[Event]]] = {
         [("create_with", {}), ("claim_all", 1), ("end_refused", 0, "fail", ("retry",))],
     ),
     "a row that stays processing": (
-        Rescuer,
+        Recovery,
         "give_back_strays",
         look_away,
         [("create_with", {}), ("claim_all", 1), ("end_refused", 0, "fail", ("retry", "fail")), ("look_for_strays",)],

@@ -15,6 +15,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.model.machine import TaskMachine
 from tests.model.world import World
 
+pytestmark = pytest.mark.once
+
 EXAMPLES = 100
 STEPS = 40
 

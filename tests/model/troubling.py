@@ -91,4 +91,6 @@ class Troubling(Dying):
                 life.crashes += 1
                 life.end("failed", self.now, "poisoned")
             else:
+                if not life.crashes:
+                    self.groups.leave(life.id)
                 life.crash(self.now)

@@ -15,17 +15,17 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from quart_app.core.task import Claimed
-from quart_app.runner import TaskContext, task
-from quart_app.runner.registry import Registry
-from quart_app.runner.runner import Runner
-from quart_app.service import TaskService
-from quart_app.services.poller import Poller
-from quart_app.services.pruner import Pruner
-from quart_app.services.rescuer import Rescuer
+from quart_app.engine import TaskContext, task
+from quart_app.engine.attempt import Runner
+from quart_app.engine.registry import Registry
+from quart_app.engine.upkeep.poller import Poller
+from quart_app.engine.upkeep.recovery import Recovery
+from quart_app.engine.upkeep.retention import Retention
+from quart_app.service.tasks import TaskService
 from quart_app.settings import Settings
 from quart_app.store import migrate
-from quart_app.store.sql_store import SqlStore
-from quart_app.store.sqlite import Database
+from quart_app.store.sqlite.database import Database
+from quart_app.store.tasks import SqlStore
 from tests.clock import VirtualClock
 
 T = TypeVar("T")
@@ -89,12 +89,12 @@ class Worker:
         self.suspects_rung = False
         self.store = SqlStore(world.database, name, self)
         self.service = TaskService(self.store, world.registry, world.clock, Settings())
-        doors: Any = SimpleNamespace(settings=Settings(), files=None, service=self.service)
+        services: Any = SimpleNamespace(settings=Settings(), files=None, service=self.service)
         processes: Any = None  # no kind here asks for one
-        self.runner = Runner(self.store, world.registry, world.clock, doors, processes)
+        self.runner = Runner(self.store, world.registry, world.clock, services, processes)
         self.poller = Poller(self.store)
-        self.pruner = Pruner(self.store, retention_seconds=60, retention_rows=0)
-        self.rescuer = Rescuer(self.store, world.clock, MAX_CRASHES, runs=self.runner.held)
+        self.pruner = Retention(self.store, retention_seconds=60, retention_rows=0)
+        self.rescuer = Recovery(self.store, world.clock, MAX_CRASHES, runs=self.runner.held)
 
     # A worker that only slept still rings for what it writes, and the one that took over must hear it.
 
@@ -109,6 +109,12 @@ class Worker:
 
     def task_due_at(self, at: int) -> None:
         self._world.worker.poller.due_at(at)
+
+    def held_back(self, asked: Any, queues: Any, opens: int | None) -> None:
+        pass
+
+    def place_freed(self) -> None:
+        pass
 
     def task_changed(self, task_id: str) -> None:
         pass

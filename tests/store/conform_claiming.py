@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from quart_app.store.base import Store
+from quart_app.store.protocols.tasks import Store
 from tests.store.kit import ERROR, Bells, Sql, T, claimed, crashed, new_task, pending
 from tests.store.soundness import everything
 
@@ -35,7 +35,7 @@ class Claiming:
             "high": new_task(priority=1),
         }
         await store.enqueue(list(tasks.values()))
-        await store.stage(T + 10, 100)
+        await store.make_ready(T + 10, 100)
         order = []
         while taken := await store.claim({"default": 1}, T + 10):
             order.append(next(name for name, task in tasks.items() if task.id == taken[0].id))
@@ -79,7 +79,7 @@ class Claiming:
     async def test_a_task_that_is_not_due_waits_until_it_is_staged(self, store: Store) -> None:
         await store.enqueue([new_task(delay=10)])
         assert await store.claim({"default": 9}, T + 100) == []
-        assert await store.stage(T + 100, 9) == 1
+        assert await store.make_ready(T + 100, 9) == 1
         assert len(await store.claim({"default": 9}, T + 100)) == 1
 
     @pytest.mark.parametrize(("at", "taken"), [(T + 9, 1), (T + 10, 0), (T + 11, 0)])
@@ -97,7 +97,7 @@ class Claiming:
         task = await claimed(store)
         for number in (2, 3):
             await store.retry(task.id, task.fence, ERROR, T, T)
-            await store.stage(T, 9)
+            await store.make_ready(T, 9)
             (task,) = await store.claim({"default": 9}, T)
             assert (task.attempt, task.fence) == (number, number)
 
@@ -122,7 +122,7 @@ class Claiming:
         task = await claimed(store)
         if crashes:
             await crashed(store, task, crashes)
-            await store.stage(T, 9)
+            await store.make_ready(T, 9)
         else:
             await store.release(task.id, task.fence, task.queue, T)
         ordinary, suspects = await store.claim({"default": 9}, T), await store.claim_suspects(2, 99, 1, T)
@@ -140,7 +140,7 @@ class Claiming:
             await store.crash(task.id, task.fence, due, T, died_at=T + lived)
             ids.append(task.id)
         assert await store.claim_suspects(2, 99, 9, T + 9) == [], "their pause is not over"
-        assert await store.stage(T + 9, 9) == 4
+        assert await store.make_ready(T + 9, 9) == 4
         taken = [(await store.claim_suspects(2, 99, 1, T + 9))[0] for _ in range(4)]
         assert [task.id for task in taken] == [ids[2], ids[1], ids[0], ids[3]]
         assert [task.lived_ms for task in taken] == [1, 7, 7, 900]
@@ -174,7 +174,7 @@ class Claiming:
 
     async def test_a_recorded_step_clears_the_suspicion_and_the_task_is_ordinary_again(self, store: Store) -> None:
         await crashed(store, await claimed(store), 2)
-        await store.stage(T, 9)
+        await store.make_ready(T, 9)
         (task,) = await store.claim_suspects(2, 99, 1, T)
         assert await store.record_step(task.id, task.fence, "a", "1", 1, T, True)
         await store.release(task.id, task.fence, task.queue, T)

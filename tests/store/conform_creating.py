@@ -9,7 +9,7 @@ import pytest
 
 from quart_app.core.errors import IdempotencyConflict, KeyedTaskGone
 from quart_app.core.task import Enqueued
-from quart_app.store.base import Store
+from quart_app.store.protocols.tasks import Store
 from tests.store.kit import Bells, Sql, T, claimed, keyed, new_task
 from tests.store.soundness import everything
 

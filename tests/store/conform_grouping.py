@@ -8,7 +8,7 @@ import contextlib
 import pytest
 
 from quart_app.core.errors import IdempotencyConflict, UploadNotFound
-from quart_app.store.base import Store
+from quart_app.store.protocols.tasks import Store
 from tests.store.kit import ERROR, Bells, Sql, T, claimed, keyed, new_task
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from quart_app.core.task import STATUSES, TaskFilter
-from quart_app.store.base import Store
+from quart_app.store.protocols.tasks import Store
 from tests.store.conform_running import WRITES
 from tests.store.kit import ERROR, Bells, Sql, T, claimed, crashed, in_status, pending
 from tests.store.soundness import everything
@@ -30,14 +30,14 @@ class Hands:
             T + 5,
             T + 5,
         )
-        await store.stage(T + 9999, 9)
+        await store.make_ready(T + 9999, 9)
         assert await store.claim({"default": 9}, T + 9999) == []
 
     async def test_a_parked_task_is_cancelled_too_and_waits_for_nothing_more(self, store: Store) -> None:
         task = await claimed(store)
         await store.suspend(task.id, task.fence, "kind:thumbnail", T)
         assert await store.cancel(task.id, T) == "cancelled"
-        assert await store.unpark(["thumbnail"], T, 9) == 0
+        assert await store.resume_waiting(["thumbnail"], T, 9) == 0
         row = await store.get(task.id)
         assert row is not None
         assert row.waiting_for is None
@@ -117,7 +117,7 @@ class Hands:
 
     async def test_a_rerun_starts_a_new_life_but_the_fence_goes_on(self, store: Store, bells: Bells) -> None:
         await crashed(store, await claimed(store, max_attempts=1, priority=4, queue="q"), 1)
-        await store.stage(T, 9)
+        await store.make_ready(T, 9)
         (task,) = await store.claim({"q": 9}, T)
         await store.cancel(task.id, T)
         await store.fail(task.id, task.fence, ERROR, T)
@@ -181,7 +181,7 @@ class Hands:
         await store.progress(task.id, task.fence, 1, 2, None, T)
         await store.log(task.id, task.fence, "{}", T)
         await store.retry(task.id, task.fence, ERROR, T, T)
-        await store.stage(T, 9)
+        await store.make_ready(T, 9)
         (task,) = await store.claim({"default": 9}, T)
         await store.complete(task.id, task.fence, '"' + "y" * 999 + '"', T)
         assert await store.delete(task.id)

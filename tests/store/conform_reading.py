@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from quart_app.core.task import STATUSES, NewTask, Task, TaskFilter
-from quart_app.store.base import Store
+from quart_app.store.protocols.tasks import Store
 from tests.store.kit import T, claimed, in_status, new_task, pending
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from quart_app.store.base import Store
+from quart_app.store.protocols.tasks import Store
 from tests.store.kit import ERROR, Sql, T, claimed, crashed
 from tests.store.soundness import everything
 
@@ -48,13 +48,13 @@ class Recording:
         task = await claimed(store)
         await store.record_step(task.id, task.fence, "one", "1", 1, T, False)
         await store.retry(task.id, task.fence, ERROR, T, T)
-        await store.stage(T, 9)
+        await store.make_ready(T, 9)
         (task,) = await store.claim({"default": 9}, T)
         await store.record_step(task.id, task.fence, "two", "2", 2, T, False)
         await store.release(task.id, task.fence, task.queue, T)
         (task,) = await store.claim({"default": 9}, T)
         await crashed(store, task, 1)
-        await store.stage(T, 9)
+        await store.make_ready(T, 9)
         (task,) = await store.claim({"default": 9}, T)
         assert [step.name for step in await store.steps(task.id)] == ["one", "two"]
         await store.complete(task.id, task.fence, "1", T)
@@ -79,7 +79,7 @@ class Recording:
 
     async def test_a_step_clears_the_crash_count_only_when_asked(self, store: Store) -> None:
         await crashed(store, await claimed(store), 1)
-        await store.stage(T, 9)
+        await store.make_ready(T, 9)
         (task,) = await store.claim({"default": 9}, T)
         await store.record_step(task.id, task.fence, "a", "1", 1, T, False)
         assert (await store.get(task.id)).crashes == 1  # type: ignore[union-attr]

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import pytest
 
 from quart_app.core.task import STATUSES, TaskError
-from quart_app.store.base import EndAnswer, Store
+from quart_app.store.protocols.tasks import EndAnswer, Store
 from tests.store.kit import ERROR, Bells, Sql, T, claimed, in_status
 from tests.store.soundness import everything
 
@@ -38,7 +38,7 @@ async def zombie_writes(store: Store, sql: Sql, verbs: Iterable[str] = WRITES) -
     """
     old = await claimed(store)
     await store.crash(old.id, old.fence, None, T)
-    await store.stage(T, 9)
+    await store.make_ready(T, 9)
     (new,) = await store.claim({"default": 1}, T)
     assert (new.id, new.fence) == (old.id, old.fence + 1)
     through = {}
@@ -145,13 +145,13 @@ class Running:
         (error,) = await store.errors(task.id, 9)
         assert (error.fence, error.attempt, error.at, error.traceback) == (1, 1, T + 5, "Traceback …")
         assert await store.claim({"default": 9}, T + 89) == []
-        assert await store.stage(T + 89, 9) == 0
-        assert await store.stage(T + 90, 9) == 1
+        assert await store.make_ready(T + 89, 9) == 0
+        assert await store.make_ready(T + 90, 9) == 1
 
     async def test_a_failed_task_shows_its_last_error_and_keeps_the_others(self, store: Store) -> None:
         task = await claimed(store)
         await store.retry(task.id, task.fence, ERROR, T, T)
-        await store.stage(T, 9)
+        await store.make_ready(T, 9)
         (task,) = await store.claim({"default": 9}, T)
         last = TaskError(type="KeyError", message="\ufffd'x'\n", retryable=False)
         assert await store.fail(task.id, task.fence, last, T + 5)
@@ -172,7 +172,7 @@ class Running:
     async def test_a_task_that_completes_in_the_end_shows_no_error(self, store: Store) -> None:
         task = await claimed(store)
         await store.retry(task.id, task.fence, ERROR, T, T)
-        await store.stage(T, 9)
+        await store.make_ready(T, 9)
         (task,) = await store.claim({"default": 9}, T)
         await store.complete(task.id, task.fence, "1", T)
         row = await store.get(task.id)
@@ -197,7 +197,7 @@ class Running:
         row = await store.get(task.id)
         assert row is not None
         assert (row.status, row.cause, row.attempt, row.waiting_for) == ("pending", "suspend", 0, "kind:thumbnail")
-        assert await store.stage(T + 10**9, 9) == 0
+        assert await store.make_ready(T + 10**9, 9) == 0
         assert await store.claim({"default": 9}, T + 10**9) == []
 
     async def test_an_acknowledged_cancel_ends_the_task(self, store: Store) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from quart_app.core.lifecycle import TRANSITIONS
 from quart_app.core.task import STATUSES, Claimed
-from quart_app.store.base import Store
+from quart_app.store.protocols.tasks import Store
 from tests.store.conform_running import LATER, WRITES
 from tests.store.kit import Sql, T, in_status
 from tests.store.soundness import allowed
@@ -26,8 +26,8 @@ VERBS: dict[str, Verb] = {
     "rerun": lambda store, task: store.rerun(task.id, False, LATER),
     "rerun, restarting": lambda store, task: store.rerun(task.id, True, LATER),
     "delete": lambda store, task: store.delete(task.id),
-    "stage": lambda store, task: store.stage(LATER, 9),
-    "unpark": lambda store, task: store.unpark(["thumbnail"], LATER, 9),
+    "make_ready": lambda store, task: store.make_ready(LATER, 9),
+    "resume_waiting": lambda store, task: store.resume_waiting(["thumbnail"], LATER, 9),
     "expire": lambda store, task: store.expire(T + 10**9, 9),
     "prune": lambda store, task: store.prune(LATER, T + 10**9, 9),
 }

@@ -1,4 +1,4 @@
-"""The contract of store/base.py as tests: every store must pass all of it.
+"""The contract of store/protocols/tasks.py as tests: every store must pass all of it.
 
 A suite for a store is a class derived from StoreConformance, and the fixtures `store` (a fresh one, worker
 "worker-a"), `rival` (another worker on the same tables), `bells` (the listener of `store`) and `sql` (plain SQL on

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from quart_app.store import migrate
+from quart_app.store.sqlite.transaction import WriterConnection
 from tests.store.kit import T
 
 LARGE: Final = json.dumps({"x": "large " * 100})
@@ -108,11 +109,18 @@ def _rows(connection: sqlite3.Connection, version: int) -> None:
             " VALUES (?, 0, 'key.add', 'operator', '', 'cd', 'read', 1, ?)",
             (T, T),
         )
+    elif version == 17:
+        for dimension, name in (("kind", "quick"), ("queue", "default")):
+            connection.execute(
+                "INSERT INTO stats VALUES (300000, ?, ?, ?, 1, 1, 0, 0, 2, 2, 3, 3, '{\"2\":1}', '{\"3\":1}')",
+                (T - T % 300_000, dimension, name),
+            )
+        connection.execute("UPDATE stats_mark SET seq = 3, at = ?", (T,))
 
 
 def make(path: Path, schema: int = 1) -> None:
     """A closed database of this schema, in WAL mode."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(path, isolation_level=None, factory=WriterConnection)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA application_id = {migrate.APPLICATION_ID}")
         connection.execute(migrate._TABLE)

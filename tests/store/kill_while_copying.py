@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from quart_app.store import backup
+from quart_app.store.sqlite import backup
 
 
 def die_after(lines: int) -> None:

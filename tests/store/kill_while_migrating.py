@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from quart_app.store import migrate
-from quart_app.store.sqlite import Database
+from quart_app.store.sqlite.database import Database
 from tests.store.migrations import SECOND, first_and
 
 

@@ -11,8 +11,8 @@ import uuid_utils
 
 from quart_app.core.task import Claimed, NewTask, TaskError
 from quart_app.store import migrate
-from quart_app.store.base import Store
-from quart_app.store.sqlite import Database
+from quart_app.store.protocols.tasks import Store
+from quart_app.store.sqlite.database import Database
 from tests.clock import START
 from tests.store import template
 
@@ -35,8 +35,17 @@ class Bells:
     def task_due_at(self, at: int) -> None:
         self.heard.append(("due", at))
 
+    def held_back(self, asked: Any, queues: Any, opens: int | None) -> None:
+        pass
+
+    def place_freed(self) -> None:
+        pass
+
     def task_changed(self, task_id: str) -> None:
         self.heard.append(("changed", task_id))
+
+    def parent_ended(self) -> None:
+        self.heard.append(("parent ended",))
 
     def schedule_due_at(self, at: int) -> None:
         self.heard.append(("schedule", at))

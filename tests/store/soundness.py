@@ -12,7 +12,7 @@ from quart_app.core.task import TERMINAL
 
 Query = Callable[..., list[tuple[Any, ...]]]
 
-CHILDREN = ("args", "results", "progress", "steps", "errors", "tags", "events", "crash_groups")
+CHILDREN = ("args", "results", "progress", "steps", "errors", "tags", "events", "crash_groups", "signals")
 
 
 def allowed() -> set[tuple[str, str, str]]:
@@ -26,6 +26,42 @@ def assert_sound(sql: Query) -> None:
     assert_history_is_a_walk_through_the_table(sql)
     assert_nothing_outlives_its_task(sql)
     assert_times_and_flags_fit_the_status(sql)
+    assert_families_are_counted(sql)
+    assert_failures_are_grouped(sql)
+
+
+def assert_failures_are_grouped(sql: Query) -> None:
+    """Each failed task stands once under the fingerprint of its last error, and the groups are counted."""
+    real = sql(
+        "SELECT t.seq, (SELECT e.fingerprint FROM errors e WHERE e.task = t.seq ORDER BY e.fence DESC LIMIT 1) AS last,"
+        " t.owner, t.completed_at FROM tasks t WHERE t.status = 'failed' AND last IS NOT NULL"
+    )
+    assert sorted(sql("SELECT task, fingerprint, owner, at FROM failures")) == sorted(real)
+    groups: dict[tuple[str, str], list[int]] = {}
+    for _, fingerprint, owner, at in real:
+        for whose in ("*", *([f"={owner}"] if owner else [])):
+            groups.setdefault((whose, fingerprint), []).append(at)
+    kept = sql("SELECT whose, fingerprint, n, last_at FROM error_groups")
+    assert sorted(kept) == sorted((*key, len(times), max(times)) for key, times in groups.items())
+
+
+def assert_families_are_counted(sql: Query) -> None:
+    real = sql(
+        "SELECT c.parent, count(*), count(k.completed_at), sum(k.status = 'failed'), sum(c.awaited) FROM children c"
+        " JOIN tasks k ON k.seq = c.task WHERE c.parent NOT IN (SELECT task FROM deleted_tasks) GROUP BY c.parent"
+    )
+    kept = sql(
+        "SELECT parent, total, ended, failed, waits FROM families WHERE total > 0"
+        " AND parent NOT IN (SELECT task FROM deleted_tasks)"
+    )
+    assert sorted(kept) == sorted(real)
+    lost = sql(
+        "SELECT t.id FROM tasks t LEFT JOIN families f ON f.parent = t.seq"
+        " WHERE t.waiting_for = 'children' AND coalesce(f.waits, 0) = 0"
+        " UNION ALL SELECT t.id FROM tasks t JOIN signals s ON s.task = t.seq AND s.step IS NULL"
+        " WHERE t.waiting_for = 'signal:' || s.name"
+    )
+    assert lost == [], "a lost wake-up"
 
 
 def assert_counters_equal_a_real_count(sql: Query) -> None:
@@ -86,5 +122,5 @@ def assert_times_and_flags_fit_the_status(sql: Query) -> None:
 
 def everything(sql: Query) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of all tables, to show that a call changed nothing."""
-    tables = ("tasks", *CHILDREN, "idempotency_keys")
+    tables = ("tasks", *CHILDREN, "idempotency_keys", "children", "families", "ended_parents")
     return {table: sorted(sql(f"SELECT * FROM {table}"), key=repr) for table in tables}

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from quart_app.store import migrate
-from quart_app.store.sqlite import Database
+from quart_app.store.sqlite.database import Database
 from tests.clock import START
 
 _made: list[bytes] = []

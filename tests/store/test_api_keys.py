@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from quart_app.core.acts import Act
+from quart_app.core.audit_acts import Act
 from quart_app.core.keys import Key, hashed
-from quart_app.store.sql_keys import SqlActs, SqlKeys
+from quart_app.store.keys import SqlActs, SqlKeys
 from tests.store.kit import Bells, Sql, T, open_database
 
 

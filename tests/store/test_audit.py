@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from quart_app.core.acts import Act
+from quart_app.core.audit_acts import Act
 from quart_app.core.errors import ConfigError, StoreBroken
 from quart_app.core.keys import Key, hashed
 from quart_app.core.task import STATUSES
 from quart_app.store import audit as audit_module
+from quart_app.store import audit_reader
 from quart_app.store.audit import CHILDREN, audit
-from quart_app.store.backup import backup
-from quart_app.store.base import Store
-from quart_app.store.sql_keys import SqlActs, SqlKeys
-from quart_app.store.sqlite import Database
+from quart_app.store.keys import SqlActs, SqlKeys
+from quart_app.store.protocols.tasks import Store
+from quart_app.store.sqlite.backup import backup
+from quart_app.store.sqlite.database import Database
 from tests.store.kit import T, claimed, crashed, in_status, keyed
 
 
@@ -120,6 +121,16 @@ FAULTS = {
     "a counter that drifted": ("UPDATE counters SET n = n + 1 WHERE status = 'failed' AND n > 0", "counter"),
     "a counter that is gone": ("DELETE FROM counters WHERE status = 'completed'", "says 0"),
     "a task without its counter": ("DELETE FROM tasks WHERE status = 'completed'", "counter"),
+    "a failure in no group": ("DELETE FROM failures", "stands in no group"),
+    "a failure that is none": (
+        "UPDATE failures SET task = (SELECT max(seq) + 1 FROM tasks)",
+        "not failed or not there",
+    ),
+    "a failure of another owner": ("UPDATE failures SET owner = 'eve'", "another owner or time"),
+    "a failure in another group": ("UPDATE failures SET fingerprint = 'x'", "another group"),
+    "a group that drifted": ("UPDATE error_groups SET n = n + 1", "of everybody: says"),
+    "a group that is gone": ("DELETE FROM error_groups", "says None"),
+    "a group of another time": ("UPDATE error_groups SET last_at = last_at + 1", "of everybody: says"),
     "a task among the deleted ones": ("INSERT INTO deleted_tasks SELECT min(seq) FROM tasks", "among the deleted"),
     "one secret twice": ("UPDATE api_keys SET old_hash = hash, old_until = 9", "one secret twice"),
     "an old secret without an end": ("UPDATE api_keys SET old_hash = 'x'", "without an end"),
@@ -137,8 +148,9 @@ ORPHANS = {
     "args": "INSERT INTO args VALUES ({}, '{{}}')",
     "results": "INSERT INTO results VALUES ({}, '1')",
     "progress": "INSERT INTO progress VALUES ({}, 1, 0, 0, NULL)",
-    "steps": "INSERT INTO steps VALUES ({}, 's', 1, 0, 1, 1, '1')",
-    "errors": "INSERT INTO errors VALUES ({}, 1, 1, 0, 'E', 'm', 0, NULL)",
+    "steps": "INSERT INTO steps VALUES ({}, 's', 'step', 1, 0, 1, 1, '1')",
+    "signals": "INSERT INTO signals (task, name, at, data) VALUES ({}, 'go', 0, '1')",
+    "errors": "INSERT INTO errors VALUES ({}, 1, 1, 0, 'E', 'm', 0, NULL, NULL, NULL)",
     "tags": "INSERT INTO tags VALUES ('t', {})",
     "crash_groups": "INSERT INTO crash_groups VALUES ({}, 'w')",
     "events": "INSERT INTO events (task, at, name, status, cause, attempt) VALUES ({}, 0, 'log', 'pending', 'x', 0)",
@@ -194,13 +206,14 @@ def test_many_findings_are_cut_off_with_a_word(path: Path, monkeypatch: pytest.M
 def test_what_takes_too_long_beside_a_writer_is_skipped_with_a_word(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_module, "MAX_SNAPSHOT", -1.0)
-    monkeypatch.setattr(audit_module, "OPERATIONS", 1)
+    monkeypatch.setattr(audit_reader, "MAX_SNAPSHOT", -1.0)
+    monkeypatch.setattr(audit_reader, "OPERATIONS", 1)
     writes = iter(range(10**9))
-    monkeypatch.setattr(audit_module._Reader, "_last_write", lambda _: next(writes))
+    monkeypatch.setattr(audit_reader.Reader, "_last_write", lambda _: next(writes))
     report = audit(path)
     assert report.findings == []
-    assert [line.partition(":")[0] for line in report.skipped] == ["counters", "integrity"]
+    skipped = [line.partition(":")[0] for line in report.skipped]
+    assert skipped == ["families", "unique keys", "lanes", "failures", "counters", "integrity"]
     assert report.checked["tasks"] == len(STATUSES) + 4, "one by one, each in a snapshot of its own"
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from quart_app.core.errors import ConfigError, StoreBroken, StoreBusy
-from quart_app.store import backup as module
-from quart_app.store.backup import backup, restore
-from quart_app.store.lock import FileLock
-from quart_app.store.sql_store import SqlStore
+from quart_app.store.sqlite import backup as module
+from quart_app.store.sqlite.backup import backup, restore
+from quart_app.store.sqlite.lock import FileLock
+from quart_app.store.tasks import SqlStore
 from tests.store.kit import Bells, Sql, open_database, pending
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from quart_app.store.backup import backup, restore
+from quart_app.store.sqlite.backup import backup, restore
 from tests.store.kit import Sql
 from tests.store.test_backup import die_with_a_wal, garble, make, queues
+
+pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[2]
 

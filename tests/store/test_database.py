@@ -15,11 +15,12 @@ import pytest
 from quart_app.clock import SystemClock
 from quart_app.core.errors import ReadTooLong, StoreClosed, StoreUnavailable
 from quart_app.core.task import TaskFilter
-from quart_app.runner.insist import insist
-from quart_app.store import migrate, sqlite, statements
-from quart_app.store.base import Store
-from quart_app.store.sql_store import SqlStore
-from quart_app.store.sqlite import Database
+from quart_app.engine.retry_store_call import retry_store_call
+from quart_app.store import migrate, statements
+from quart_app.store.protocols.tasks import Store
+from quart_app.store.sqlite import database as sqlite
+from quart_app.store.sqlite.database import Database
+from quart_app.store.tasks import SqlStore
 from tests.store.kit import Bells, Sql, T, claimed, new_task, open_database
 from tests.store.soundness import assert_sound
 
@@ -130,7 +131,7 @@ async def test_a_read_that_took_too_long_is_not_repeated_and_other_trouble_is(
 ) -> None:
     monkeypatch.setattr(sqlite, "MAX_READ_SECONDS", 0.02)
     with pytest.raises(ReadTooLong, match="took longer than"):
-        await insist(lambda: database.scan(ENDLESS, {}), SystemClock())
+        await retry_store_call(lambda: database.scan(ENDLESS, {}), SystemClock())
     tries = 0
 
     async def busy_once() -> int:
@@ -140,7 +141,7 @@ async def test_a_read_that_took_too_long_is_not_repeated_and_other_trouble_is(
             raise StoreUnavailable("busy")
         return tries
 
-    assert await insist(busy_once, SystemClock()) == 2
+    assert await retry_store_call(busy_once, SystemClock()) == 2
 
 
 async def test_a_slow_listing_does_not_hold_up_a_look_at_one_task(
@@ -253,16 +254,16 @@ async def test_more_than_one_transactions_worth_of_writes_is_done_in_order(
     assert [row[0] for row in sql("SELECT id FROM tasks ORDER BY seq")] == [task.id for task in tasks]
 
 
-async def test_a_doorbell_that_fails_harms_neither_the_write_nor_its_neighbours(
+async def test_a_wake_up_that_fails_harms_neither_the_write_nor_its_neighbours(
     store: Store, bells: Bells, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def ring(queue: str, suspect: bool = False) -> None:
+    def notify(queue: str, suspect: bool = False) -> None:
         raise RuntimeError("no bell")
 
-    monkeypatch.setattr(bells, "task_ready", ring)
+    monkeypatch.setattr(bells, "task_ready", notify)
     made = await asyncio.gather(*(store.enqueue([new_task()]) for _ in range(3)))
     assert len(made) == 3
-    assert "a doorbell failed" in caplog.text
+    assert "a wake-up failed" in caplog.text
 
 
 async def test_closing_writes_what_waits_refuses_what_comes_and_ends_every_thread(database_path: Path) -> None:
@@ -303,7 +304,7 @@ FAIL_TO_OPEN = """
 import asyncio, sys
 from pathlib import Path
 from quart_app.core.errors import StoreBroken
-from quart_app.store.sqlite import Database
+from quart_app.store.sqlite.database import Database
 for _ in range(100):
     try:
         asyncio.run(Database(Path(sys.argv[1]), "FULL", print).connect())
@@ -320,10 +321,10 @@ def test_a_database_that_cannot_be_opened_is_reported_without_a_traceback_of_its
 
 
 def test_every_named_statement_is_used_and_every_used_one_exists() -> None:
-    room = Path(sqlite.__file__).parent
-    source = "".join(path.read_text() for path in room.glob("*.py"))
+    room = Path(statements.__file__).parent
+    source = "".join(path.read_text() for path in room.rglob("*.py"))
     for name in statements.load("sqlite"):
         family = any(
-            name.startswith(prefix) for prefix in ("when_", "task_", "schedule_")
+            name.startswith(prefix) for prefix in ("when_", "task_", "schedule_", "forgotten_", "wakes", "held_by")
         )  # named by an f-string, or included
         assert family or f'"{name}"' in source, f"{name} is never run"

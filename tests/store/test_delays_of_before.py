@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from quart_app.store import migrate
+from quart_app.store.sqlite.transaction import WriterConnection
 from tests.store.kit import T
 
 CLOCK = 7  # the migration that brings delays
@@ -15,7 +16,7 @@ INSERT = """INSERT INTO tasks (id, kind, queue, owner, status, cause, ready, pri
 
 
 def test_retries_and_pauses_have_the_delay_they_were_planned_with_and_dates_have_none(tmp_path: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)) as connection:
+    with closing(sqlite3.connect(tmp_path / "tasks.db", isolation_level=None, factory=WriterConnection)) as connection:
         found = migrate.find("sqlite")
         for one in found[: CLOCK - 1]:
             connection.executescript(one.text)

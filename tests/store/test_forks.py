@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 # The end of a connection in the middle of a transaction is a rollback, and a rollback tidies up the index of the WAL.
 FORK_IN_A_TRANSACTION = """
 import os, sqlite3, sys
-from quart_app.store.transaction import WriterConnection
+from quart_app.store.sqlite.transaction import WriterConnection
 
 factory = WriterConnection if sys.argv[2] == "ours" else sqlite3.Connection
 connection = sqlite3.connect(sys.argv[1], isolation_level=None, factory=factory)

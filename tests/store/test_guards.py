@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from quart_app.store import statements
-from quart_app.store.sql_store import SqlStore
 from quart_app.store.statements import Statement
+from quart_app.store.tasks import SqlStore
 from tests.store.conform_running import WRITES, unasked_cancels, zombie_writes
 from tests.store.kit import ERROR, Bells, Sql, T, claimed, in_status, open_database
 from tests.store.soundness import assert_counters_equal_a_real_count, everything
@@ -63,8 +63,17 @@ def test_every_statement_with_a_guard_is_on_this_list() -> None:
     for guard in (FENCE, STATUS):
         found = {name for name, statement in statements.load("sqlite").items() if guard.search(statement.text)}
         # These go with a statement of the list in one transaction; request_cancel is a person's and has no fence.
-        companions = {"clear_crashes", "step_event", "put_result", "put_error", "request_cancel"}
+        companions = {
+            "clear_crashes",
+            "step_event",
+            "put_result",
+            "put_error",
+            "request_cancel",
+            "cancel_running_children",
+        }
         companions |= {"cancel_instead"}  # tested below
+        companions |= {"enqueue_child", "await_none", "await_children", "count_awaited"}
+        companions |= {"suspend_until", "suspend_for_children", "suspend_for_signal", "recorded", "time_out"}
         companions |= {"leave_crash_groups", "forget_crash_groups", "join_crash_group", "solve_crash_groups"}
         assert found - companions == set(GUARDED.values())
     assert GUARDED.keys() == WRITES.keys()
@@ -118,7 +127,7 @@ async def test_a_lost_trigger_is_noticed_by_the_count(database_path: Path, monke
         sql = Sql(database_path)
         sql(f"DROP TRIGGER {name}")
         await in_status(store, "pending", delay=1)
-        await store.stage(T + 1, 9)
+        await store.make_ready(T + 1, 9)
         task = await in_status(store, "completed", queue="q")
         await store.delete(task.id)
         with pytest.raises(AssertionError):

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from quart_app.core.errors import ConfigError, StoreBroken
-from quart_app.store import integrity, migrate
-from quart_app.store.sql_store import SqlStore
-from quart_app.store.sqlite import Database
-from tests.runner.engine import until
+from quart_app.store import migrate
+from quart_app.store.sqlite import integrity
+from quart_app.store.sqlite.database import Database
+from quart_app.store.tasks import SqlStore
+from tests.engine.engine import until
 from tests.store.kit import Bells, new_task, open_database
 
 MIGRATIONS = migrate.find("sqlite")
@@ -159,7 +160,7 @@ async def test_closing_in_the_middle_of_the_check_leaves_nothing_behind(
     with closing(sqlite3.connect(killed)) as connection, connection:
         connection.execute(
             "INSERT INTO steps WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)"
-            " SELECT 1, i, 1, 1, 1, 20, hex(randomblob(10)) FROM n"
+            " SELECT 1, i, 'step', 1, 1, 1, 20, hex(randomblob(10)) FROM n"
         )
     before = set(threading.enumerate())
     async with served(killed, bells) as database:

@@ -16,7 +16,7 @@ from quart_app.runtime import Runtime
 from quart_app.settings import Settings
 from quart_app.store import migrate
 from quart_app.store.audit import audit
-from quart_app.store.backup import backup, restore
+from quart_app.store.sqlite.backup import backup, restore
 from tests.store.kit import Sql
 from tests.store.test_backup import make, queues
 

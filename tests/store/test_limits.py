@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from quart_app.core.limits import Hold, LimitedCall, Moment
-from quart_app.store import sql_limits
-from quart_app.store.sql_limits import SqlLimits
+from quart_app.store import limits as sql_limits
+from quart_app.store.limits import SqlLimits
 from tests.store.kit import Bells, Sql, T, open_database
 
 THEN, NOW = Moment(T, 5_000), Moment(T + 9, 5_009)

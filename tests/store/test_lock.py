@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from quart_app.core.errors import ConfigError, StoreBroken, StoreBusy
-from quart_app.store.lock import FileLock, holder
+from quart_app.store.sqlite.lock import FileLock, holder
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +23,7 @@ HOLD = """
 import subprocess, sys
 from pathlib import Path
 from quart_app.core.errors import StoreBusy
-from quart_app.store.lock import FileLock
+from quart_app.store.sqlite.lock import FileLock
 lock = FileLock(Path(sys.argv[1]))
 if sys.argv[2:] == ["removed"]:
     Path(sys.argv[1] + ".lock").unlink()

@@ -15,7 +15,8 @@ from quart_app.core.errors import ConfigError, StartupError, StoreBroken
 from quart_app.runtime import Runtime
 from quart_app.settings import Settings
 from quart_app.store import migrate
-from quart_app.store.sqlite import Database
+from quart_app.store.sqlite.database import Database
+from quart_app.store.sqlite.transaction import WriterConnection
 from tests.store.kit import T
 from tests.store.migrations import SECOND, first_and, schema_of
 
@@ -205,12 +206,16 @@ async def test_a_migration_that_does_not_run_leaves_the_old_schema_and_names_its
         assert await migrate.apply(connection, first_and(SECOND), T) == ["0002_more"], "and it can still go on"
 
 
+def memory() -> sqlite3.Connection:
+    return sqlite3.connect(":memory:", isolation_level=None, factory=WriterConnection)
+
+
 def test_the_migrations_are_numbered_without_gaps_and_their_statements_are_whole() -> None:
     found = migrate.find("sqlite")
     assert [one.version for one in found] == list(range(1, len(found) + 1))
     for one in found:
         assert all(sqlite3.complete_statement(statement) for statement in migrate.split(one.text))
-        with closing(sqlite3.connect(":memory:")) as whole, closing(sqlite3.connect(":memory:")) as split:
+        with closing(memory()) as whole, closing(memory()) as split:
             for earlier in found[: one.version]:
                 whole.executescript(earlier.text)
                 for statement in migrate.split(earlier.text):

@@ -12,9 +12,9 @@ import pytest
 from quart_app.core.errors import ConfigError
 from quart_app.store import migrate
 from quart_app.store.audit import audit
-from quart_app.store.sql_store import SqlStore
-from quart_app.store.sql_uploads import SqlUploads
-from quart_app.store.sqlite import Database
+from quart_app.store.sqlite.database import Database
+from quart_app.store.tasks import SqlStore
+from quart_app.store.uploads import SqlUploads
 from tests.store.kit import Bells, T
 
 BITES = 9

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from quart_app.core.error_groups import fingerprint
 from quart_app.runtime import Runtime
 from quart_app.settings import Settings
 from quart_app.store import migrate
@@ -31,5 +34,11 @@ def test_a_database_of_any_earlier_schema_keeps_all_its_rows(tmp_path: Path, sch
     assert len(upgrade(path)) == NEWEST - schema
     assert earlier.lost(before, earlier.contents(path)) == []
     assert audit(path).findings == []
+    with closing(sqlite3.connect(path)) as look:  # the failed task of before stands in a group of errors
+        groups = look.execute("SELECT whose, fingerprint, kind, type, place, n FROM error_groups").fetchall()
+        ((kind, error_type),) = look.execute(
+            "SELECT t.kind, e.type FROM tasks t JOIN errors e ON e.task = t.seq WHERE t.status = 'failed'"
+        ).fetchall()
+    assert ("*", fingerprint(kind, error_type, None), kind, error_type, None, 1) in groups
     assert len(upgrade(new)) == NEWEST
     assert schema_of(path) == schema_of(new)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from quart_app.store import migrate
-from quart_app.store.sqlite import Database
+from quart_app.store.sqlite.database import Database
 from tests.store.kit import T
 from tests.store.migrations import SECOND, first_and, schema_of
 

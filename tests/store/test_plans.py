@@ -12,8 +12,9 @@ import pytest
 
 from quart_app.core.task import TaskFilter
 from quart_app.store import migrate, statements
-from quart_app.store.sql_store import SqlStore
-from quart_app.store.sqlite import Database
+from quart_app.store.sqlite.database import Database
+from quart_app.store.sqlite.transaction import WriterConnection
+from quart_app.store.tasks import SqlStore
 from tests.store.conform_reading import WANTED
 from tests.store.kit import T
 
@@ -56,11 +57,24 @@ PARAMS: dict[str, object] = {
     "expires_at": T,
     "most": 9,
     "keys": '[[1, "n"]]',
+    "last_at": T,
+    "fingerprint": "0" * 16,
 }
 # Built from parts by `find`, or parts themselves.
-PARTS = ("find", "find_documents", "source_", "when_", "task_columns", "task_joins", "schedule_columns")
+PARTS = ("wakes", "find", "bulk_find", "bulk_count", "source_", "when_", "task_columns", "task_joins")
+PARTS += ("schedule_columns", "held_by")
 # The partial indexes hold only what waits, runs or expires: walking one of them is the point of the statement.
-PARTIAL = {"tasks_processing", "tasks_delayed", "tasks_expiring", "tasks_ready", "tasks_suspects", "tasks_waiting"}
+PARTIAL = {
+    "tasks_asleep",
+    "tasks_signalled",
+    "tasks_processing",
+    "tasks_delayed",
+    "tasks_expiring",
+    "tasks_ready",
+    "tasks_suspects",
+    "tasks_unsorted",
+    "tasks_waiting",
+}
 BIG = {"tasks", "t", "steps", "s", "events", "e", "errors", "x", "args", "a", "results", "progress", "p", "tags", "g"}
 BIG |= {"users"}
 
@@ -88,7 +102,7 @@ def walks(plan: Iterable[str]) -> list[str]:
 @pytest.fixture(scope="module")
 def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterable[sqlite3.Connection]:
     path = tmp_path_factory.mktemp("plans") / "tasks.db"
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(sqlite3.connect(path, factory=WriterConnection)) as connection:
         for migration in migrate.find("sqlite"):
             connection.executescript(migration.text)
         yield connection
@@ -101,17 +115,26 @@ def test_a_statement_walks_no_table_and_sorts_nothing(schema: sqlite3.Connection
     # Steps: a handful of one task, not worth an index more on every write. Figures: a bounded sample. Reports: the rows
     # of one page.
     # The tidying after a crash: rows of those alone that ran then.
-    if name not in ("steps", "kind_figures", "report_tasks", "report_errors", "tidy_crash_groups"):
+    if name not in ("steps", "forget_log", "kind_figures", "report_tasks", "report_errors", "tidy_crash_groups"):
         assert not [line for line in lines if "TEMP B-TREE" in line], lines
 
 
 @pytest.mark.parametrize(
     ("name", "index"),
     [
-        ("claim", "tasks_ready (queue=?)"),
-        ("claim_suspects", "tasks_suspects"),
-        ("stage", "tasks_delayed (run_at<?)"),
-        ("stage_doubtful", "tasks_planned (<expr>>?)"),
+        ("claim_plain", "tasks_ready (queue=?)"),
+        ("suspect_heads", "tasks_suspects"),
+        ("lane_heads", "tasks_lane (lane=?)"),
+        ("lane_heads_below", "tasks_lane (lane=? AND priority<?)"),
+        ("plain_heads", "tasks_ready (queue=?)"),
+        ("plain_heads_below", "tasks_ready (queue=? AND priority<?)"),
+        ("queue_state", "tasks_ready (queue=?)"),
+        ("open_shares", "shares_open (queue=?)"),
+        ("open_lanes", "lanes_open (share=?)"),
+        ("unpark", "lanes_parked (parked=?)"),
+        ("walk_kind", "tasks_by_kind (kind=? AND seq>?)"),
+        ("make_ready", "tasks_delayed (run_at<?)"),
+        ("make_ready_doubtful", "tasks_planned (<expr>>?)"),
         ("misplanned", "tasks_planned (<expr>>?)"),
         ("replan", "tasks_planned (<expr>>?)"),
         ("made_fires", "fires_by_time (fire_at=? AND schedule=?)"),
@@ -126,7 +149,7 @@ def test_a_statement_walks_no_table_and_sorts_nothing(schema: sqlite3.Connection
         ("forget_calls", "limit_calls USING INTEGER PRIMARY KEY"),
         ("client_calls", "sqlite_autoindex_client_calls_1 (owner=? AND client=?)"),
         ("forget_clients", "client_calls_silent (owner=? AND last<?)"),
-        ("unpark", "tasks_waiting"),
+        ("resume_waiting", "tasks_waiting"),
         ("next_due", "tasks_delayed"),
         ("expire_uploads", "uploads_expiring"),
         ("expire_uploads", "SEARCH s USING PRIMARY KEY (upload=? AND owner=?)"),
@@ -184,6 +207,32 @@ async def test_a_listing_by_one_filter_goes_through_an_index_newest_first(
     if not (wanted.keys() & {"created_after", "created_before"} or wanted in ({"queue": "default"}, {"owner": ""})):
         assert walks(lines) == [], lines
     assert not [line for line in lines if "TEMP B-TREE" in line], lines
+
+
+@pytest.mark.parametrize(
+    ("what", "indexes"),
+    [
+        ("limit:openai", ["gates_by_name (name=?)", "lanes_parked (parked=?", "tasks_lane (lane=?"]),
+        ("limit:queue:mail", ["tasks_ready (queue=?", "SEARCH s USING COVERING INDEX", "tasks_lane (lane=?"]),
+        ("paused", ["tasks_ready (queue=?", "tasks_lane (lane=?"]),
+    ],
+)
+async def test_what_is_held_back_is_found_by_its_lanes_and_only_numbers_are_sorted(
+    schema: sqlite3.Connection,
+    database: Database,
+    store: SqlStore,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+    indexes: list[str],
+) -> None:
+    text, params = await find_text(
+        database, store, monkeypatch, TaskFilter(waiting_for=what, before_seq=9, owner="ann")
+    )
+    lines = plan(schema, text, params)
+    assert walks(lines) == [], lines
+    assert [index for index in indexes if not any(index in line for line in lines)] == [], lines
+    assert lines[0].split()[1] == "n", "the page is chosen before its tasks are read"
+    assert [line for line in lines if line.startswith("SEARCH t ") and "rowid=?" not in line] == [], lines
 
 
 async def test_a_listing_without_filters_reads_from_the_newest_and_sorts_nothing(

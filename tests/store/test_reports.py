@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from quart_app.core.errors import StoreUnavailable
-from quart_app.store.base import Store
-from quart_app.store.sql_reports import PUBLIC, SqlReports
-from quart_app.store.sqlite import Database
+from quart_app.store.protocols.tasks import Store
+from quart_app.store.reports import PUBLIC, SqlReports
+from quart_app.store.sqlite.database import Database
 from tests.store.kit import T, in_status, pending
 
 ALL: dict[str, Any] = dict.fromkeys(("status", "kind", "created_after", "created_before"))

@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 from quart_app.core.schedule import FIRES_KEPT, Schedule
-from quart_app.store.base import Store
-from quart_app.store.sql_schedules import SqlSchedules
-from quart_app.store.sqlite import Database
+from quart_app.core.task import TaskFilter
+from quart_app.store.protocols.tasks import Store
+from quart_app.store.schedules import SqlSchedules
+from quart_app.store.sqlite.database import Database
 from tests.store.kit import Bells, Sql, T, claimed, new_task
 
 MINUTE = 60_000
@@ -245,3 +246,24 @@ async def test_the_table_takes_nothing_that_is_no_schedule(schedules: SqlSchedul
     await made(schedules)
     with pytest.raises(sqlite3.IntegrityError):
         sql(f"UPDATE schedules SET {wrong}")
+
+
+@pytest.mark.parametrize("policy", ["return", "reject"])
+async def test_a_fire_whose_unique_key_is_held_makes_no_task_and_names_the_one_that_is_there(
+    schedules: SqlSchedules, store: Store, policy: Any
+) -> None:
+    def unique() -> Any:
+        return new_task(unique_key="k", on_duplicate=policy)
+
+    (there,) = await store.enqueue([unique()])
+    one = await made(schedules)
+    assert await schedules.fire(one, [(T, unique()), (T + 1, unique())], T + MINUTE) == "fired"
+    ((fired, busy),) = await schedules.due_schedules(T + MINUTE, 9)
+    assert (fired.last_task_id, busy) == (there.id, True)
+    assert await schedules.made_fires(one.key, [T, T + 1]) == {T, T + 1}
+    assert [task.id for task in await store.find(TaskFilter())] == [there.id]
+    await store.cancel(there.id, T)
+    assert await schedules.fire(fired, [(T + 2, unique()), (T + 3, unique())], T + 2 * MINUTE) == "fired"
+    (new, _) = await store.find(TaskFilter())
+    ((fired, busy),) = await schedules.due_schedules(T + 2 * MINUTE, 9)
+    assert (fired.last_task_id, busy) == (new.id, True)

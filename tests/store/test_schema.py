@@ -13,10 +13,11 @@ import pytest
 from quart_app.core.lifecycle import TRANSITIONS
 from quart_app.core.task import STATUSES, TERMINAL
 from quart_app.store import migrate
+from quart_app.store.sqlite.transaction import WriterConnection
 from tests.store.kit import T
 from tests.store.soundness import allowed
 
-CAUSES = (*TRANSITIONS, "crash", "stage", "", "COMPLETE")
+CAUSES = (*TRANSITIONS, "crash", "make_ready", "", "COMPLETE")
 
 INSERT = """INSERT INTO tasks (id, kind, queue, owner, status, cause, ready, priority, run_at, max_attempts, created_at,
   changed_at, timeout_ms, worker, completed_at) VALUES (?, 'k', 'q', '', ?, 'enqueue', 0, 0, 0, 1, 0, 0, 1, ?, ?)"""
@@ -25,7 +26,7 @@ INSERT = """INSERT INTO tasks (id, kind, queue, owner, status, cause, ready, pri
 @pytest.fixture
 def connection(database_path: Path) -> Iterator[sqlite3.Connection]:
     """The schema as the migrations leave it, in autocommit."""
-    with closing(sqlite3.connect(database_path, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(database_path, isolation_level=None, factory=WriterConnection)) as connection:
         for migration in migrate.find("sqlite"):
             connection.executescript(migration.text)
         yield connection

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from quart_app.core.statistics import KindFigures
-from quart_app.store.base import Store
-from quart_app.store.sql_statistics import SqlStatistics
-from quart_app.store.sqlite import Database
+from quart_app.store.protocols.tasks import Store
+from quart_app.store.sqlite.database import Database
+from quart_app.store.statistics import SqlStatistics
 from tests.store.kit import ERROR, T, claimed, pending
 
 

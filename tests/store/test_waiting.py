@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from quart_app.store.transaction import Call, Write
-from quart_app.store.waiting import Waiting
+from quart_app.store.sqlite.transaction import Call, Write
+from quart_app.store.sqlite.waiting_writes import Waiting
 
 
 async def write(*keys: str, share: str | None = None) -> Write:

@@ -29,6 +29,8 @@ from tests.web.conftest import Serve
 from tests.web.forms import FORM, form, send, stored, upload
 from tests.web.site import Site, assert_problem
 
+pytestmark = pytest.mark.once
+
 
 async def test_the_face_of_a_portrait_is_found_and_drawn(site: Site) -> None:
     task = await detected(site, PORTRAIT)

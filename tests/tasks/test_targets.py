@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from quart_app import outbound
-from quart_app.core import targets
-from quart_app.core.targets import TargetRefused
+from quart_app.core import outbound_targets
+from quart_app.core.outbound_targets import TargetRefused
+from quart_app.process import http_clients
 from tests.web.site import Site, assert_problem
 
 PORT = "{port}"  # the listener's
@@ -71,7 +71,7 @@ async def listener(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Liste
     found = Listener()
     server = await asyncio.start_server(found.connected, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    monkeypatch.setitem(targets.PORTS, "of this test", port)
+    monkeypatch.setitem(outbound_targets.PORTS, "of this test", port)
     async with server:
         yield found, port
 
@@ -88,7 +88,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
             given = answers[min(len(asked), len(answers)) - 1]
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in given]
 
-        monkeypatch.setattr(outbound.socket, "getaddrinfo", getaddrinfo)
+        monkeypatch.setattr(http_clients.socket, "getaddrinfo", getaddrinfo)
         return asked
 
     return stand_in
@@ -100,7 +100,7 @@ async def test_nothing_inside_is_reached_at_create_or_at_connect(
     found, port = listener
     resolve(["127.0.0.1"])
     reached = []
-    async with outbound.client(allow_private=False) as client:
+    async with http_clients.client(allow_private=False) as client:
         for template in REFUSED:
             url = template.replace(PORT, str(port))
             assert_problem(await site.post("/tasks/crawl", {"url": url}), 422, "/url")
@@ -115,7 +115,7 @@ async def test_nothing_inside_is_reached_at_create_or_at_connect(
 
 async def test_the_listener_is_reached_where_private_targets_are_allowed(listener: tuple[Listener, int]) -> None:
     found, port = listener
-    async with outbound.client(allow_private=True) as client:
+    async with http_clients.client(allow_private=True) as client:
         assert (await client.get(f"http://127.0.0.1:{port}/")).text == "hi"
         assert list(client.cookies.jar) == []
     assert found.connections == 1
@@ -138,7 +138,7 @@ async def test_a_name_that_points_inside_is_refused_at_connect(
 ) -> None:
     found, port = listener
     resolve(answer)
-    async with outbound.client(allow_private=False) as client:
+    async with http_clients.client(allow_private=False) as client:
         with pytest.raises(TargetRefused, match=r"no public address$"):
             await client.get(f"http://inside.example:{port}/")
     assert found.connections == 0
@@ -151,8 +151,8 @@ async def test_a_name_is_asked_for_once_for_a_connection(
     a public one here."""
     found, port = listener
     asked = resolve(["127.0.0.1"], ["127.0.0.2"])
-    monkeypatch.setattr(targets, "is_public", lambda address: address == "127.0.0.1")
-    async with outbound.client(allow_private=False) as client:
+    monkeypatch.setattr(outbound_targets, "is_public", lambda address: address == "127.0.0.1")
+    async with http_clients.client(allow_private=False) as client:
         assert (await client.get(f"http://rebinding.example:{port}/")).text == "hi"
         with pytest.raises(TargetRefused):
             await client.get(f"http://rebinding.example:{port}/")
@@ -163,8 +163,8 @@ async def test_a_name_without_an_address_is_an_ordinary_error(monkeypatch: pytes
     def fail(*_: Any, **__: Any) -> None:
         raise socket.gaierror(-2, "Name or service not known")
 
-    monkeypatch.setattr(outbound.socket, "getaddrinfo", fail)
-    async with outbound.client(allow_private=False) as client:
+    monkeypatch.setattr(http_clients.socket, "getaddrinfo", fail)
+    async with http_clients.client(allow_private=False) as client:
         with pytest.raises(httpx.ConnectError, match="has no address"):
             await client.get("http://nowhere.example/")
 
@@ -185,9 +185,13 @@ async def test_a_name_without_an_address_is_an_ordinary_error(monkeypatch: pytes
     ],
 )
 def test_public_urls_are_taken(url: str) -> None:
-    targets.check(url)
+    outbound_targets.check(url)
 
 
 def test_one_site_is_one_host_and_port() -> None:
-    assert targets.site("http://Example.com/") == targets.site("https://example.com.:443/x") == "example.com"
-    assert targets.site("http://example.com:8080/") == "example.com:8080"
+    assert (
+        outbound_targets.site("http://Example.com/")
+        == outbound_targets.site("https://example.com.:443/x")
+        == "example.com"
+    )
+    assert outbound_targets.site("http://example.com:8080/") == "example.com:8080"

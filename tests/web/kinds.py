@@ -43,6 +43,18 @@ async def hold(ctx: TaskContext, name: str = "hold") -> str:
     return name
 
 
+@task("account", unique=("account",))
+async def account(ctx: TaskContext, account: int, note: str = "") -> str:
+    """Runs until the gate of its account is open."""
+    await passed(ctx, f"account-{account}")
+    return note
+
+
+@task("search", unique=True, on_duplicate="debounce", debounce=30)
+async def search(words: set[str], most: float = 10.0) -> int:
+    return len(words)
+
+
 @task("stages")
 async def stages(ctx: TaskContext) -> str:
     """Says where it is after each gate."""
@@ -98,3 +110,22 @@ async def odd(what: str) -> Any:
 async def words() -> str:
     """Characters that JSON text or a database column may not hold."""
     return "a\x00b\ud800c"
+
+
+@task("approval")
+async def approval(ctx: TaskContext) -> list[Any]:
+    """Two signals."""
+    return [await ctx.wait_signal("approve"), await ctx.wait_signal("approve")]
+
+
+@task("family")
+async def family(ctx: TaskContext, values: list[int], wait: bool = False) -> list[Any]:
+    """A child for each value, and one that waits for its gate."""
+    ids = await ctx.spawn_many("echo", [{"value": value} for value in values])
+    ids += [await ctx.spawn("hold", {"name": "child"})] if wait else []
+    return await ctx.gather(ids)
+
+
+@task("nap")
+async def nap(ctx: TaskContext, seconds: float = 3600) -> None:
+    await ctx.sleep(seconds)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import sqlite3
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,13 @@ class Site:
         path = self.settings.database_path
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
             return connection.execute(statement, params).fetchall()
+
+
+async def next_millisecond() -> None:
+    """Wait until the clock, which dates rows in milliseconds, shows a later time."""
+    now = time.time_ns() // 1_000_000
+    while time.time_ns() // 1_000_000 <= now:  # noqa: ASYNC110 - a clock rings no bell
+        await asyncio.sleep(0.0005)
 
 
 def assert_problem(answer: Answer, status: int, *pointers: str, part: str = "") -> Any:

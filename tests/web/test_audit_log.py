@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from quart_app import audit_log
-from quart_app.web import guesses
+from quart_app.service import audit_log
+from quart_app.web.protection import wrong_keys
 from tests.web.conftest import Serve
 from tests.web.site import Answer, Site, assert_problem
 from tests.web.test_keys import KEYS, assert_unauthorized, bearer, stored
@@ -22,8 +22,8 @@ def peer(address: str) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guesses, "DELAY", 0.0)
-    monkeypatch.setattr(guesses, "PAUSE", 3600.0)  # else a slow machine gives the guesser another try
+    monkeypatch.setattr(wrong_keys, "DELAY", 0.0)
+    monkeypatch.setattr(wrong_keys, "PAUSE", 3600.0)  # else a slow machine gives the guesser another try
 
 
 async def guess(site: Site, address: str, number: int) -> list[int]:
@@ -41,7 +41,7 @@ async def acts(site: Site, query: str = "") -> list[Any]:
 async def test_who_guesses_is_slowed_and_nobody_else(serve: Serve) -> None:
     async with serve(api_keys=KEYS) as site:
         assert (await site.request("GET", "/tasks", headers=A, scope=peer("192.0.2.7"))).status == 200
-        assert await guess(site, "192.0.2.7", 13) == [401] * guesses.BURST + [429] * 3
+        assert await guess(site, "192.0.2.7", 13) == [401] * wrong_keys.BURST + [429] * 3
         slowed = await site.request("GET", "/tasks", headers=bearer("bob-opens-sesame"), scope=peer("192.0.2.7"))
         assert assert_problem(slowed, 429)["type"].endswith(":too-many-wrong-keys"), "a right guess is not looked at"
         assert int(slowed.headers["Retry-After"]) > 0
@@ -54,7 +54,7 @@ async def test_who_guesses_is_slowed_and_nobody_else(serve: Serve) -> None:
 async def test_one_customer_of_ipv6_is_one_peer(serve: Serve) -> None:
     async with serve(api_keys=KEYS) as site:
         found = [(await guess(site, f"2001:db8::{number:x}", 1))[0] for number in range(12)]
-        assert found == [401] * guesses.BURST + [429] * 2
+        assert found == [401] * wrong_keys.BURST + [429] * 2
         assert await guess(site, "2001:db8:0:1::1", 1) == [401]
 
 
@@ -160,3 +160,46 @@ async def test_a_key_that_is_over_is_named(serve: Serve) -> None:
         log = site.app.extensions["quart_app"].runtime.audit_log
         await log.flush()
         assert (await acts(site))[0]["target"] == "short"
+
+
+async def test_what_was_cancelled_with_a_key_is_kept(serve: Serve) -> None:
+    async with serve() as site:
+        chief, ann = await stored(site, "chief", "admin"), await stored(site, "ann", "read", "write")
+        for _ in range(3):
+            await site.make("echo", {}, "?delay=3600", ann)
+        for _ in range(2):
+            assert (await site.delete("/keys/ann?cancel=true", chief)).status == 200
+        found = [(*said(one), one["detail"]) for one in reversed(await acts(site))][2:]
+        revoked = ("key.revoke", "key:chief", "ann", "its tasks are cancelled, too")
+        assert found == [revoked, ("task.cancel", "key:chief", None, "3 of ann, with its key"), revoked]
+
+
+async def test_who_starts_what_is_for_administrators_is_kept_whatever_the_door(serve: Serve) -> None:
+    async with serve() as site:
+        chief = await stored(site, "chief", "admin")
+        keyed = {**chief, "Idempotency-Key": "once"}
+        one, again = [await site.make("cleanup", {}, "?delay=3600", keyed) for _ in range(2)]
+        batch = await site.post("/tasks", [{"kind": "echo"}, {"kind": "stats-update", "args": {}}], chief)
+        await site.make("echo", {}, headers=chief)
+        assert (await site.post(f"/tasks/{one}/cancel", headers=chief)).status == 200
+        assert (await site.post(f"/tasks/{one}/retry", headers=chief)).status == 202
+        for kind in ("echo", "cleanup"):
+            made = await site.post("/schedules", {"name": f"my-{kind}", "kind": kind, "every": 3600}, chief)
+            assert made.status == 201, made.body
+            path = f"/schedules/my-{kind}"
+            assert (await site.post(f"{path}/trigger", headers=chief)).status == 202
+            assert (await site.request("PATCH", path, {"paused": True}, chief)).status == 200
+            assert (await site.delete(path, chief)).status == 204
+        assert (await site.request("POST", "/tasks/cleanup", {}, scope=OPERATOR)).status == 202
+        assert one == again
+        found = [(*said(act), act["detail"]) for act in reversed(await acts(site))][1:]
+        assert found[:-1] == [
+            ("task.start", "key:chief", one, "cleanup"),
+            ("task.start", "key:chief", batch.json["tasks"][1]["task_id"], "stats-update"),
+            ("task.retry", "key:chief", one, "of chief; cleanup"),
+            ("schedule.add", "key:chief", "my-cleanup", "of chief; cleanup"),
+            ("schedule.trigger", "key:chief", "my-cleanup", "of chief; cleanup"),
+            ("schedule.change", "key:chief", "my-cleanup", "of chief; cleanup"),
+            ("schedule.delete", "key:chief", "my-cleanup", "of chief; cleanup"),
+        ]
+        assert found[-1][:2] == ("task.start", "operator")

@@ -123,6 +123,23 @@ async def test_without_a_server_each_mail_is_a_file(serve: Serve) -> None:
     assert all(file.name.startswith(task["task_id"]) for file in files)
 
 
+async def test_without_a_server_a_long_body_is_kept_once(serve: Serve) -> None:
+    body = "Grüße\n" * 1000
+    async with serve() as site:
+        task = await site.run("send-bulk-email", {**MAIL, "body": body})
+        outbox = site.settings.data_path / "outbox"
+        assert (outbox / f"{task['task_id']}.body.txt").read_text("utf-8") == body
+        mails = [email.message_from_bytes(file.read_bytes()) for file in outbox.glob("*.eml")]
+    assert (task["result"]["sent"], len(mails)) == (5, 5)
+    for mail in mails:
+        assert mail.get_content_type() == "message/external-body"
+        assert mail.get_param("access-type") == "local-file"
+        assert mail.get_param("name") == f"{task['task_id']}.body.txt"
+        (text,) = mail.get_payload()
+        assert (text.get_content_type(), text["Content-ID"]) == ("text/plain", mail["Message-ID"])
+        assert len(mail.as_bytes()) < 1000
+
+
 @pytest.mark.parametrize(
     ("field", "value", "pointer"),
     [

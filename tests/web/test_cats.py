@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.runner.engine import until
+from tests.engine.engine import until
 from tests.upstream import (
     Behaviour,
     Upstream,

@@ -11,7 +11,7 @@ import pytest
 from quart.testing import connections
 from quart.testing.connections import WebsocketResponseError
 
-from quart_app.core.acts import Actor
+from quart_app.core.audit_acts import Actor
 from quart_app.web.examples import chat
 from quart_app.web.examples.chat import BURST, MAX_BYTES, MAX_UNHEARD, Member, Room
 from tests.web.conftest import Serve
@@ -252,6 +252,6 @@ async def test_an_empty_room_forgets(room: tuple[Room, Member, Member]) -> None:
     made.leave(carl)
 
 
-def test_the_limits_are_those_of_the_readme() -> None:
+def test_the_limits_are_those_of_its_page() -> None:
     assert (MAX_BYTES, BURST, MAX_UNHEARD) == (4096, 40, 256)
     assert chat.clean("\t") == "\ufffd"

@@ -6,12 +6,21 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from quart_app.web.auth import OPEN
+from quart_app.web.protection.auth import OPEN
 from tests.web.conftest import Serve
 from tests.web.site import Site, assert_problem
 from tests.web.test_key_limits import add
 
 ADMINS = {"/keys", "/keys/{name}", "/keys/{name}/rotate", "/audit-log", "/tasks/cleanup"}
+ADMINS |= {
+    "/limits",
+    "/limits/{limit}",
+    "/queues",
+    "/queues/{queue}",
+    "/queues/{queue}/pause",
+    "/queues/{queue}/resume",
+}
+ADMINS |= {"/kinds/{kind}/pause", "/kinds/{kind}/resume"}
 
 
 @pytest.fixture

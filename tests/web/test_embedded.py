@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from quart import Quart
+from quart import Quart, current_app
 
+from quart_app import TaskContext, around, resource, task
 from quart_app.app import QuartTasks, create_app
 from quart_app.core.errors import StoreBroken
 from quart_app.settings import Settings
@@ -36,6 +38,33 @@ async def test_the_routes_stand_under_the_prefix_and_every_url_says_so(tmp_path:
         assert (await site.get(page.json["next"])).status == 200
         assert_problem(await site.post("/jobs/tasks/echo", b"{"), 400)
         assert (await site.get("/tasks")).status == 404
+
+
+async def test_arounds_and_resources_are_given_as_kinds_are(tmp_path: Path) -> None:
+    settings = Settings(data_dir=str(tmp_path), drain_seconds=0.0)
+    app = Quart("somebody")
+    said: list[str] = []
+
+    @resource("greeting")
+    async def greeting() -> AsyncIterator[str]:
+        yield f"hello from {current_app.name}"
+        said.append("closed")
+
+    @around("greets")
+    async def session(ctx: TaskContext) -> AsyncIterator[None]:
+        ctx.state["greeting"] = await ctx.resource("greeting")
+        yield
+
+    @task("greets")
+    async def greets(ctx: TaskContext) -> str:
+        return str(ctx.state["greeting"])
+
+    QuartTasks(app, settings, tasks=[greets, session, greeting])
+    async with app.test_app():
+        answer = await Site(app, settings).post("/tasks/greets", {}, {"Prefer": "wait=20"})
+        assert answer.json["result"] == "hello from somebody"
+        assert said == []
+    assert said == ["closed"]
 
 
 async def test_the_apps_own_routes_and_errors_stay_its_own(tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from quart_app.core.task import Event
-from quart_app.web import history as history_module
-from quart_app.web import render
-from tests.web.site import Site, assert_problem
+from quart_app.service.tasks import TaskService
+from quart_app.web.messages import render
+from quart_app.web.routes import history as history_module
+from tests.web.conftest import Serve
+from tests.web.site import DEADLINE, Site, assert_problem
 
 
 async def history(site: Site, task_id: str) -> Any:
@@ -153,3 +155,26 @@ async def test_it_is_made_in_pieces_with_a_look_at_others_between_them(
     turning.cancel()
     assert len(found[0]["events"]) > 4
     assert most == 2
+
+
+async def test_the_histories_of_one_caller_keep_no_other_waiting(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann, bob = ({"X-API-Key": f"{name}-s-key-is-long-enough"} for name in ("ann", "bob"))
+    async with serve(api_keys="ann:ann-s-key-is-long-enough,bob:bob-s-key-is-long-enough") as site:
+        anns, bobs = [(await site.post("/tasks/echo?delay=3600", {}, one)).id for one in (ann, bob)]
+        gate, entered = asyncio.Event(), asyncio.Event()
+        reading = TaskService.events
+
+        async def slow(service: TaskService, task_id: str, *rest: Any) -> Any:
+            if task_id == anns:
+                entered.set()
+                await gate.wait()
+            return await reading(service, task_id, *rest)
+
+        monkeypatch.setattr(TaskService, "events", slow)
+        asked = [asyncio.create_task(site.get(f"/tasks/{anns}/history", ann)) for _ in range(20)]
+        await entered.wait()
+        async with asyncio.timeout(DEADLINE):
+            assert (await site.get(f"/tasks/{bobs}/history", bob)).status == 200
+        assert not any(one.done() for one in asked)
+        gate.set()
+        assert [one.status for one in await asyncio.gather(*asked)] == [200] * 20

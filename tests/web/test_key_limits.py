@@ -59,6 +59,9 @@ async def test_a_schedule_is_held_to_the_kinds_of_its_owner_and_so_is_a_retry(si
     assert (await site.request("DELETE", "/keys/ci", scope=OPERATOR)).status == 204
     key = await add(site, name="ci", kinds=["hold"])
     assert_problem(await site.post(f"/tasks/{failed}/retry", headers=key), 403, part="may not start")
+    assert_problem(await site.post(f"/tasks/{failed}/retry?restart=true", headers=key), 403, part="may not start")
+    assert_problem(await site.post(f"/tasks/{failed}/fork", headers=key), 403, part="may not start")
+    assert_problem(await site.request("PATCH", f"/tasks/{failed}", {"priority": 1}, key), 403, part="may not start")
     assert_problem(await site.post("/schedules/a/trigger", headers=key), 403, part="may not start")
     assert_problem(await site.request("PATCH", "/schedules/a", {"kind": "fail"}, key), 403, part="may not start")
     await fire(site)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from quart.testing.app import LifespanError
 
-from quart_app.core.acts import Actor
-from quart_app.keys import new_text
+from quart_app.core.audit_acts import Actor
+from quart_app.service.keys import new_text
 from tests.web.conftest import Serve
 from tests.web.site import DEADLINE, Site, assert_problem
 from tests.web.test_keys import ANN, KEYS, assert_unauthorized, bearer, stored

@@ -37,7 +37,12 @@ async def test_a_kind_shows_its_description_schema_and_options(site: Site) -> No
             "timeout": 5,
             "expires": 600,
             "retention": 60,
+            "unique": False,
+            "on_duplicate": None,
+            "debounce": None,
         },
+        "limits": [],
+        "paused": False,
     }
     assert schema["required"] == ["shapes"]
     assert schema["properties"]["shapes"] | {"items": ...} == {
@@ -47,6 +52,16 @@ async def test_a_kind_shows_its_description_schema_and_options(site: Site) -> No
         "items": ...,
     }
     assert schema["$defs"]["Circle"]["properties"]["radius"]["exclusiveMinimum"] == 0
+
+
+async def test_a_kind_shows_the_limits_that_the_code_declares(serve: Serve) -> None:
+    async with serve(tasks=str(KINDS.with_name("limited_kinds.py"))) as site:
+        assert (await site.get("/kinds/for-customer")).json["limits"] == [
+            {"name": "shared", "key": "customer", "rate": "1000/60", "concurrency": 1}
+        ]
+        assert (await site.get("/kinds/few")).json["limits"] == [
+            {"name": "kind:few", "key": None, "rate": "3/3600", "concurrency": None}
+        ]
 
 
 async def test_a_kind_in_the_list_is_the_kind_itself(site: Site) -> None:

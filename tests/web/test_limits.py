@@ -113,3 +113,11 @@ async def test_an_error_message_is_at_most_four_kilobytes(site: Site) -> None:
 async def test_text_comes_back_as_it_went_in(site: Site, value: Any) -> None:
     task = await site.run("echo", {"value": {value[:99]: value}})
     assert task["result"] == task["args"]["value"] == {value[:99]: value}
+
+
+async def test_a_batch_of_too_many_values_makes_nothing(site: Site) -> None:
+    """As many as another body may hold, ten times; what is refused is refused before it is made."""
+    entry = {"kind": "echo", "args": {"value": [0] * 990}}
+    assert (await site.post("/tasks", [entry] * 100)).status == 202
+    assert_problem(await site.post("/tasks", [entry] * 101), 400, part="100000 values")
+    assert await site.total() == 100

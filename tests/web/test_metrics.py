@@ -10,12 +10,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from quart import Quart
 
-from quart_app import metrics as module
 from quart_app.app import QuartTasks
 from quart_app.core.task import OUTCOMES, Count
-from quart_app.metrics import Figures, Metrics
+from quart_app.process import metrics as module
+from quart_app.process.metrics import Figures, Metrics
 from quart_app.settings import Settings
-from quart_app.web import metrics as views
+from quart_app.web.routes import metrics as views
 from tests.web import kinds
 from tests.web.conftest import Serve
 from tests.web.site import Site

@@ -12,8 +12,8 @@ from quart import Quart
 
 from quart_app import QuartTasks
 from quart_app.settings import Settings
-from quart_app.web.auth import OPEN
-from quart_app.web.options import BatchItem
+from quart_app.web.messages.options import BatchItem
+from quart_app.web.protection.auth import OPEN
 from tests.web import kinds, typed_kinds
 from tests.web.conftest import Serve
 from tests.web.site import KINDS, Site, assert_problem
@@ -104,6 +104,28 @@ async def test_every_example_fits_its_schema_and_the_server_takes_it(site: Site)
                 seen.add(path)
     created = {path for path, _, operation in operations(found) if operation["operationId"].startswith("create.")}
     assert seen == {*created, "/tasks"} - {"/tasks/secret", "/tasks/detect-faces"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "good", "bad"),
+    [
+        ("post", "/keys", {"name": "a", "scopes": ["write"], "kinds": ["add"]}, {"scopes": ["read", "admin"]}),
+        ("post", "/schedules", {"name": "a", "kind": "cleanup", "every": 60}, {"cron": "0 * * * *"}),
+        ("patch", "/schedules/a", {"every": 60}, {"cron": "0 * * * *"}),
+    ],
+)
+async def test_what_a_body_must_not_be_is_in_it(
+    site: Site, method: str, path: str, good: dict[str, Any], bad: dict[str, Any]
+) -> None:
+    rs = pytest.importorskip("jsonschema_rs", reason="SCHEMATHESIS IS NOT INSTALLED: requirements-dev.txt has it")
+    found = await document(site)
+    operation = found["paths"][path.replace("/a", "/{schedule}")][method]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    validator = rs.validator_for({**schema, "components": found["components"]})
+    await site.post("/schedules", {"name": "a", "kind": "cleanup", "every": 90} if method == "patch" else {})
+    for body in (good | bad, good):
+        answer = await site.request(method.upper(), path, body)
+        assert validator.is_valid(body) == (answer.status < 300) == (body == good), answer.body
 
 
 async def test_an_operation_knows_the_args_and_the_defaults_of_its_kind(site: Site) -> None:

@@ -35,6 +35,17 @@ async def test_an_option_is_taken(site: Site, query: str, field: str, value: Any
         assert (await site.task(answer.id))[field] == value
 
 
+@pytest.mark.parametrize(("kind", "own"), [("generate-report", "reports"), ("request-audit", "audit")])
+async def test_a_client_cannot_take_a_kind_out_of_its_limited_queue(site: Site, kind: str, own: str) -> None:
+    assert_problem(await site.post(f"/tasks/{kind}?queue=mine", {}), 400, part=f"stay in the queue {own}")
+    batch = [{"kind": "echo", "queue": "mine"}, {"kind": kind, "queue": "mine"}]
+    assert_problem(await site.post("/tasks", batch), 400, part=f"stay in the queue {own}")
+    assert site.sql("SELECT count(*) FROM tasks") == [(0,)]
+    assert_problem(
+        await site.post(f"/tasks/{kind}?queue={own}", {}), 422
+    )  # its own is taken, and the args are looked at
+
+
 async def test_a_delayed_task_waits_for_its_time(site: Site) -> None:
     task = await site.task(await site.make("echo", query="?delay=3600"))
     assert task["status"] == "pending"

@@ -11,7 +11,7 @@ from quart.testing.connections import WebsocketResponseError
 
 from quart_app.app import create_app
 from quart_app.settings import Settings
-from quart_app.web.auth import caller
+from quart_app.web.protection.auth import caller
 from tests.web.conftest import Serve
 from tests.web.site import Site, assert_problem
 from tests.web.test_keys import ANN, KEYS, bearer

@@ -16,7 +16,8 @@ UNKNOWN = "01a1fc91-bf65-7cf5-9e74-aba76276041c"
 A, B = bearer(ANN), bearer(BOB)
 ROUTES = (
     "GET /tasks/{}", "HEAD /tasks/{}", "GET /tasks/{}?wait=0.1", "DELETE /tasks/{}", "POST /tasks/{}/cancel",
-    "POST /tasks/{}/retry", "POST /tasks/{}/retry?restart=true", "GET /tasks/{}/history", "GET /status/{}",
+    "POST /tasks/{}/retry", "POST /tasks/{}/retry?restart=true", "POST /tasks/{}/fork", "GET /status/{}",
+    "GET /tasks/{}/history", "POST /tasks/{}/signals/go",
     "GET /tasks/{}/events", "GET /tasks/{}/events?after=1", "HEAD /tasks/{}/events",
 )  # fmt: skip
 
@@ -138,7 +139,7 @@ async def test_the_status_counts_everybodys_tasks_for_those_who_see_them(serve: 
         everything, own = (await site.get("/status", admin)).json, (await site.get("/status", B)).json
         assert everything["tasks"]["completed"] == 1
         assert everything.keys() - own.keys() == {
-            "tasks", "queues", "waiting", "slots", "abandoned_handlers", "refused_writes", "statistics"
+            "tasks", "queues", "waiting", "slots", "disk", "abandoned_handlers", "refused_writes", "statistics"
         }  # fmt: skip
         assert own["status"] == "running"
 
@@ -156,8 +157,9 @@ async def test_the_metrics_tell_of_everybodys_tasks_those_who_see_them(serve: Se
         assert everything - own == {
             "quart_app_tasks_total", "quart_app_run_seconds_bucket", "quart_app_run_seconds_count",
             "quart_app_run_seconds_sum", "quart_app_queue_tasks", "quart_app_slots", "quart_app_slots_used",
-            "quart_app_abandoned_handlers", "quart_app_refused_writes_total",
-            "quart_app_refused_keys_total",
+            "quart_app_disk_free_bytes", "quart_app_abandoned_handlers", "quart_app_refused_writes_total",
+            "quart_app_refused_keys_total", "quart_app_suspended_tasks", "quart_app_held_tasks",
+            "quart_app_paused_queues", "quart_app_paused_kinds",
         }  # fmt: skip
         assert {"quart_app_store_up", "quart_app_http_request_seconds_count", "process_open_fds"} < own
         assert b"anns-secret" not in (await site.get("/metrics", B)).body
@@ -174,8 +176,8 @@ async def test_what_was_made_without_keys_is_seen_by_admins_alone(serve: Serve) 
 
 
 async def test_an_owner_follows_own_tasks_only(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quart_app.web.streams.MAX_LIFE", 0.2)
-    monkeypatch.setattr("quart_app.web.streams.JITTER", 0)
+    monkeypatch.setattr("quart_app.web.routes.events.MAX_LIFE", 0.2)
+    monkeypatch.setattr("quart_app.web.routes.events.JITTER", 0)
     async with serve(api_keys=KEYS) as site:
         made = {"A": await ended(site, "echo", A), "B": await ended(site, "echo", B)}
         admin = await stored(site, "chief", "admin")

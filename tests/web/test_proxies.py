@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from quart_app.core.proxies import Trusted, parse
-from quart_app.web.proxies import TrustedProxies
+from quart_app.core.trusted_proxies import Trusted, parse
+from quart_app.web.protection.proxies import TrustedProxies
 from tests.web.conftest import Serve
 from tests.web.site import Site, assert_problem
 
@@ -36,6 +36,9 @@ async def audited(site: Site, headers: list[tuple[str, str]]) -> str:
         (1, ["1.1.1.1,"], "10.0.0.9"),
         (2, [",,"], "10.0.0.9"),
         (1, ["<script>"], "<script>"),
+        (1, ["203.0.113.9:4711"], "203.0.113.9"),
+        (1, ["[2001:db8::1]:4711"], "2001:db8::1"),
+        (1, ["::ffff:203.0.113.9"], "203.0.113.9"),
     ],
 )
 async def test_the_entry_of_the_first_trusted_proxy_counts(

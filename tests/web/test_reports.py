@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from quart_app.core.acts import Actor
+from quart_app.core.audit_acts import Actor
 from tests.web.conftest import Serve
 from tests.web.site import Answer, Site, assert_problem
 from tests.web.test_keys import ANN, BOB, KEYS, bearer, stored

@@ -12,7 +12,7 @@ from quart import Quart
 from quart_app import TaskContext, task
 from quart_app.app import QuartTasks
 from quart_app.core.errors import ConfigError, ScopeNeeded
-from quart_app.runner.registry import TaskKind
+from quart_app.engine.kind import TaskKind
 from quart_app.settings import Settings
 from tests.web import kinds
 from tests.web.conftest import Serve
@@ -27,6 +27,11 @@ EVERY = {"every": 3600}
 async def relay(ctx: TaskContext) -> str:
     """Starts, for whoever started it, what is not for everybody."""
     return (await ctx.enqueue("cleanup")).id
+
+
+@task("bulk")
+async def own_bulk() -> None:
+    pass
 
 
 @task("cleanup")
@@ -100,7 +105,7 @@ async def test_without_examples_their_kinds_are_not_there(serve: Serve) -> None:
         for kind in ("send-email", "crawl", "add", "generate-report", "detect-faces"):
             assert_problem(await site.post(f"/tasks/{kind}", {}), 404)
         listed = {one["kind"] for one in (await site.get("/kinds")).json["kinds"]}
-        assert listed == {"cleanup", "stats-update"} | {
+        assert listed == {"bulk", "cleanup", "stats-update"} | {
             one.name for one in vars(kinds).values() if isinstance(one, TaskKind)
         }
         paths = (await site.get("/openapi.json")).json["paths"]
@@ -116,6 +121,13 @@ async def test_inside_somebodys_app_they_are_off_unless_asked_for(tmp_path: Path
         QuartTasks(app, settings, tasks=[kinds.echo])
         async with app.test_app():
             assert (await Site(app, settings).post("/tasks/add", {"x": 1, "y": 2})).status == status
+
+
+async def test_no_kind_of_an_app_is_called_bulk(tmp_path: Path) -> None:
+    app = Quart("somebody")
+    QuartTasks(app, Settings(data_dir=str(tmp_path)), tasks=[own_bulk])
+    with pytest.raises(ConfigError, match="bulk"):
+        await app.startup()
 
 
 async def test_an_app_may_have_a_kind_of_the_name_of_one_that_is_off(tmp_path: Path) -> None:

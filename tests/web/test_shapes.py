@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from quart_app.web.openapi import shapes
+from quart_app.web.openapi.shapes_of_statistics import Chart
 from tests.web.site import Site
 
 
@@ -59,6 +60,7 @@ async def test_the_history_is_as_documented(site: Site) -> None:
         ("/health", shapes.Health),
         ("/ready", shapes.Health),
         ("/status", shapes.ServerStatus),
+        ("/stats", Chart),
         ("/", shapes.Visit),
         ("/hello", shapes.Visit),
         ("/start/1/2", shapes.StartedSum),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from quart import Response
 
-from quart_app.web import site as site_module
-from quart_app.web.site import Site
+from quart_app.web.protection import quart_patches as site_module
+from quart_app.web.protection.quart_patches import Site
 from tests.web import site as served
 
 

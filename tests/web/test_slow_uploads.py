@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from werkzeug.datastructures import Headers
 
-from quart_app.web import site as web_site
-from quart_app.web.site import Pace
+from quart_app.web.protection import quart_patches as web_site
+from quart_app.web.protection.quart_patches import Pace
 from tests.web.forms import FORM, form, send, stored
 from tests.web.site import DEADLINE, Site
 

@@ -7,20 +7,20 @@ import socket
 
 import pytest
 
-from quart_app.web import stall
-from quart_app.web.stall import Stall
+from quart_app.web.protection import slow_clients
+from quart_app.web.protection.slow_clients import SlowClient
 
 SIZE = 4 * 2**20
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stall, "PATIENCE", 0.2)
-    monkeypatch.setattr(stall, "PIECE", 1)
-    monkeypatch.setattr(stall, "TICK", 0.01)
+    monkeypatch.setattr(slow_clients, "PATIENCE", 0.2)
+    monkeypatch.setattr(slow_clients, "PIECE", 1)
+    monkeypatch.setattr(slow_clients, "TICK", 0.01)
 
 
-async def sent(size: int = SIZE) -> tuple[Stall, asyncio.StreamWriter, socket.socket]:
+async def sent(size: int = SIZE) -> tuple[SlowClient, asyncio.StreamWriter, socket.socket]:
     """`size` bytes on their way over a connection that takes some KB at once."""
     server_end, client_end = socket.socketpair()
     for one in (server_end, client_end):
@@ -28,7 +28,7 @@ async def sent(size: int = SIZE) -> tuple[Stall, asyncio.StreamWriter, socket.so
         one.setblocking(False)
     _, writer = await asyncio.open_connection(sock=server_end)
     writer.write(bytes(size))
-    return Stall(writer.transport), writer, client_end
+    return SlowClient(writer.transport), writer, client_end
 
 
 async def test_a_reader_that_takes_nothing_is_cut() -> None:

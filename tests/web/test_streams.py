@@ -12,7 +12,7 @@ import pytest
 from quart.testing.connections import WebsocketResponseError
 
 from quart_app.core.errors import TooManyStreams
-from quart_app.services.streams import MAX_OF_ONE, Streams
+from quart_app.service.streams import MAX_OF_ONE, Streams
 from tests.clock import VirtualClock
 from tests.web.conftest import Serve
 from tests.web.site import DEADLINE, Site, assert_problem
@@ -134,7 +134,7 @@ def test_one_named_caller_has_a_limit_of_its_own() -> None:
 async def test_a_quiet_stream_has_a_comment_and_a_task_that_is_gone_ends_it(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quart_app.web.streams.HEARTBEAT", 0.01)
+    monkeypatch.setattr("quart_app.web.routes.events.HEARTBEAT", 0.01)
     async with streaming(site, "/events") as connection:
         async with asyncio.timeout(DEADLINE):
             assert (await connection.receive()).startswith(b":\n\nid: ")
@@ -143,8 +143,8 @@ async def test_a_quiet_stream_has_a_comment_and_a_task_that_is_gone_ends_it(
 async def test_a_stream_lives_only_so_long_and_says_when_to_come_back(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quart_app.web.streams.MAX_LIFE", 0.01)
-    monkeypatch.setattr("quart_app.web.streams.JITTER", 0)
+    monkeypatch.setattr("quart_app.web.routes.events.MAX_LIFE", 0.01)
+    monkeypatch.setattr("quart_app.web.routes.events.JITTER", 0)
     answer = await site.get("/events")
     assert answer.status == 200
     assert answer.body.count(b"retry: ") == 2

@@ -1,1 +1,1 @@
-"""The demonstration routes, one file a subject: what people copy."""
+"""The example routes, one file for each subject. Users copy them."""

@@ -1,7 +1,8 @@
-"""`/chat` and `/ws/chat`: what one client says, all hear, in the same order; and nobody can hold up the others.
+"""`/chat` and `/ws/chat`: each message goes to all clients, in the same order, and no client can delay the others.
 
-Nothing here waits for a client but that client's own writer. Who does not read is dropped when too much waits for it,
-who says too much is dropped at once, and the room as a whole goes no faster than it can be sent.
+Only the writer of a client waits for that client. A client that does not read is dropped when too many messages wait
+for it. A client that sends too much is dropped at once. The room as a whole accepts messages no faster than they can
+be sent.
 """
 
 from __future__ import annotations
@@ -14,20 +15,20 @@ from typing import TYPE_CHECKING, Final
 
 from quart import Blueprint, Response, Websocket
 
-from quart_app.web import parse, render
-from quart_app.web.auth import require
-from quart_app.web.door import Door, this_request, this_websocket
-from quart_app.web.sockets import COME_BACK, FAREWELL, FAREWELL_OF_FLOOD, FLOOD, GONE, Budget, see_off
-from quart_app.web.streams import at_end, enter
-from quart_app.web.wire import stop_listening
+from quart_app.web.app_state import AppState, this_request, this_websocket
+from quart_app.web.messages import parse, render
+from quart_app.web.protection.auth import require
+from quart_app.web.protection.patching import stop_listening
+from quart_app.web.routes.events import at_end, enter
+from quart_app.web.routes.websockets import COME_BACK, FAREWELL, FAREWELL_OF_FLOOD, FLOOD, GONE, SizeBudget, see_off
 
 if TYPE_CHECKING:
-    from quart_app.services.streams import OpenStream
+    from quart_app.service.streams import OpenStream
 
 MAX_BYTES: Final = 4096  # of one message
 BURST: Final = 40  # messages, and 64 KiB, of one client in two seconds
 MAX_UNHEARD: Final = 256  # messages that wait for one client
-LOOP_TURNS: Final = 3  # of the event loop until a message has been written: a writer wakes, yields in Quart, writes
+LOOP_TURNS: Final = 3  # turns of the event loop until a message is written: a writer wakes, yields in Quart, writes
 
 # Close codes: RFC 6455, 7.4.1, and 1013 of the IANA registry.
 NO_TEXT: Final = 1003
@@ -38,14 +39,14 @@ _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def clean(text: str) -> str:
-    """Without what could break a line, or steer a terminal or the direction of text, and so look like a message of
-    somebody else."""
+    """The text without characters that break a line, control a terminal or change the direction of text: with them a
+    message could look like one of another client."""
     return _CONTROL.sub("\ufffd", text)
 
 
 class ChatViews:
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, state: AppState) -> None:
+        self._state = state
         self._room = Room()
 
     def blueprint(self) -> Blueprint:
@@ -58,21 +59,21 @@ class ChatViews:
         request = this_request()
         parse.query(request, {})
         scheme = "wss" if request.scheme == "https" else "ws"
-        place = f"{scheme}://{request.host}{self._door.prefix}/ws/chat"
+        place = f"{scheme}://{request.host}{self._state.prefix}/ws/chat"
         shown = {"active_connections": len(self._room), "websocket_url": place}
         return render.answer(shown, headers={"Cache-Control": "no-store"})
 
     async def talk(self) -> None:
-        """One client, from its handshake until it has gone. What is wrong is said before the handshake."""
+        """Serve one client, from its handshake until it has gone. An error is answered before the handshake."""
         websocket = this_websocket()
         parse.query(websocket, {})
         require(websocket, "write")
-        streams, draining = self._door.started.streams, self._door.started.draining
-        stream = enter(self._door, websocket)
+        streams, draining = self._state.started.streams, self._state.started.draining
+        stream = enter(self._state, websocket)
         await websocket.accept()
         member = self._room.join(draining)
         at_end(lambda: self._room.leave(member))
-        stream.ends_by(lambda: member.dismiss(FLOOD))  # its key opens nothing any more
+        stream.ends_by(lambda: member.dismiss(FLOOD))  # its key is no longer valid
         reader = asyncio.create_task(self._listen(websocket, member))
         writer = asyncio.create_task(_tell(websocket, member, stream))
         at_end(reader.cancel)
@@ -85,8 +86,8 @@ class ChatViews:
         await see_off(streams, stream, FAREWELL if member.code == COME_BACK else FAREWELL_OF_FLOOD)
 
     async def _listen(self, websocket: Websocket, member: Member) -> None:
-        """Goes on until the client has gone, for somebody must read what it sends."""
-        budget = Budget(BURST, 65_536, 2.0)
+        """Read until the client has gone, because Quart keeps messages that are not read."""
+        budget = SizeBudget(BURST, 65_536, 2.0)
         with contextlib.suppress(*GONE):
             while True:
                 message = await websocket.receive()
@@ -103,7 +104,7 @@ class ChatViews:
 
 
 async def _tell(websocket: Websocket, member: Member, stream: OpenStream) -> None:
-    """The one who writes to this client, until the close."""
+    """Write to this client, until the close. Only this task does."""
     with contextlib.suppress(*GONE):
         while not member.dismissed.is_set():
             if not member.unheard:
@@ -118,7 +119,8 @@ async def _tell(websocket: Websocket, member: Member, stream: OpenStream) -> Non
 
 
 class Member:
-    """One client in the room: what it has to say, what it has yet to hear, and why it must go."""
+    """One client in the room: its messages that are not passed on yet, the messages that wait for it, and the close
+    code with which it must go."""
 
     def __init__(self) -> None:
         self.unsaid: deque[str] = deque()
@@ -144,21 +146,21 @@ class Member:
 
 
 class Room:
-    """Passes on what is said, one message after the other: first of those who have said nothing lately, then, in turn,
-    of those who have more to say."""
+    """Passes on the messages one after the other: first those of clients that sent nothing lately, then, in turn, those
+    of clients with further messages."""
 
     def __init__(self) -> None:
         self._members: dict[Member, None] = {}
         self._fresh: deque[Member] = deque()
         self._again: deque[Member] = deque()
-        self._bell = asyncio.Event()
+        self._wake_up = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     def __len__(self) -> int:
         return len(self._members)
 
     def join(self, draining: asyncio.Event) -> Member:
-        """`draining`: when it is set, all must go and come back later."""
+        """Add a client. `draining`: when it is set, all clients must go and come back later."""
         if not self._members:
             self._tasks = [asyncio.create_task(self._pass_on()), asyncio.create_task(self._close(draining))]
         member = Member()
@@ -166,12 +168,12 @@ class Room:
         return member
 
     def leave(self, member: Member) -> None:
-        """What the member has not said yet goes with it. May be called twice."""
+        """Remove a member and its messages that are not passed on yet. May be called twice."""
         member.unsaid.clear()
         if self._members.pop(member, member) is None and not self._members:
             for task in self._tasks:
                 task.cancel()
-            self._fresh.clear()  # nobody is left to hear what was said last
+            self._fresh.clear()  # no client is left for the last messages
             self._again.clear()
 
     def say(self, member: Member, text: str) -> None:
@@ -183,14 +185,14 @@ class Room:
         if not member.unsaid:
             self._fresh.append(member)
         member.unsaid.append(text)
-        self._bell.set()
+        self._wake_up.set()
 
     async def _pass_on(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             while not (waiting := self._fresh or self._again):
-                self._bell.clear()
-                await self._bell.wait()
+                self._wake_up.clear()
+                await self._wake_up.wait()
             speaker = waiting.popleft()
             if not speaker.unsaid:  # it was dismissed
                 continue
@@ -202,7 +204,7 @@ class Room:
                 member.hear(text)
             for _ in range(LOOP_TURNS):
                 await asyncio.sleep(0)
-            # And half as long for everything else that this process does.
+            # And half of that time for all other work of this process.
             await asyncio.sleep((loop.time() - began) / 2)
 
     async def _close(self, draining: asyncio.Event) -> None:

@@ -1,7 +1,7 @@
-"""`/api/data`: so many calls an hour for each user, and not one more.
+"""`/api/data`: a fixed number of calls in an hour for each user, never more.
 
-Header fields as in draft-ietf-httpapi-ratelimit-headers-09: the policy's quota `q` and window `w` (seconds), what
-remains of it `r`, and in how many seconds `t` there will be more.
+Header fields as in draft-ietf-httpapi-ratelimit-headers-09: the policy's quota `q` and window `w` (seconds), the
+remaining calls `r`, and the seconds `t` until there will be more.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, Final
 from quart import Blueprint, Response
 
 from quart_app.core.errors import InvalidInput
-from quart_app.web import parse, render
-from quart_app.web.auth import caller
-from quart_app.web.door import Door, this_request
-from quart_app.web.guard import field, refuse_unasked
-from quart_app.web.problems import Problem
+from quart_app.web.app_state import AppState, this_request
+from quart_app.web.messages import parse, render
+from quart_app.web.messages.problems import Problem
+from quart_app.web.protection.auth import caller
+from quart_app.web.protection.request_checks import field, refuse_unasked
 
 if TYPE_CHECKING:
-    from quart_app.clients import Standing
+    from quart_app.service.client_limits import Standing
 
 USER: Final = "[\\x21-\\x7e]{1,100}"
 POLICY: Final = "api-data"
 
 
 class LimitedViews:
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, state: AppState) -> None:
+        self._state = state
 
     def blueprint(self) -> Blueprint:
         made = Blueprint("quart_app_limited", __name__)
@@ -41,8 +41,8 @@ class LimitedViews:
         user = field(request, b"x-user-id")
         if user is None or not re.fullmatch(USER, user):
             raise InvalidInput("X-User-ID must be one text of 1 to 100 visible ASCII characters")
-        clients, owner = self._door.clients, caller(request).name
-        if request.method == "HEAD":  # who only looks is not counted
+        clients, owner = self._state.clients, caller(request).name
+        if request.method == "HEAD":  # a HEAD is not counted
             standing = await clients.look(owner, user)
         else:
             refuse_unasked(request)
@@ -54,7 +54,7 @@ class LimitedViews:
         return render.answer({"data": "what there is"}, headers=headers)
 
     def _headers(self, standing: Standing) -> dict[str, str]:
-        clients = self._door.clients
+        clients = self._state.clients
         headers = {
             "RateLimit-Policy": f'"{POLICY}";q={clients.max_calls};w={clients.window}',
             "RateLimit": f'"{POLICY}";r={standing.left}',

@@ -7,20 +7,20 @@ import importlib.util
 from quart import Blueprint, Response
 
 from quart_app.core.errors import QuartAppError
-from quart_app.web import parse
-from quart_app.web.door import Door, this_request
-from quart_app.web.multipart import is_form
-from quart_app.web.problems import Problem
-from quart_app.web.tasks import TaskViews
-from quart_app.web.uploads import receive
+from quart_app.web.app_state import AppState, this_request
+from quart_app.web.messages import parse
+from quart_app.web.messages.multipart import is_form
+from quart_app.web.messages.problems import Problem
+from quart_app.web.routes.tasks import TaskViews
+from quart_app.web.routes.uploads import receive
 
 KIND = "detect-faces"
 
 
 class PhotoViews:
-    def __init__(self, door: Door) -> None:
-        self._door = door
-        self._tasks = TaskViews(door)
+    def __init__(self, state: AppState) -> None:
+        self._state = state
+        self._tasks = TaskViews(state)
 
     def blueprint(self) -> Blueprint:
         made = Blueprint("quart_app_photos", __name__)
@@ -34,9 +34,9 @@ class PhotoViews:
             raise Problem(501, "no-opencv", "Not Implemented", detail)
         if not is_form(request):  # {"upload_id": …}, as any other kind takes its args
             return await self._tasks.create(KIND)
-        upload = await receive(self._door, request, "photo", parse.idempotency_key(request))
+        upload = await receive(self._state, request, "photo", parse.idempotency_key(request))
         try:
             return await self._tasks.create(KIND, {"upload_id": upload.id})
         except QuartAppError:
-            await self._door.started.uploads.drop(upload.id)
+            await self._state.started.uploads.drop(upload.id)
             raise

@@ -1,4 +1,4 @@
-"""`/start/<x>/<y>` and `/status/<task_id>`: the quick guide's two routes, made durable."""
+"""`/start/<x>/<y>` and `/status/<task_id>`: the two routes of the quick guide, made durable."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from quart import Blueprint, Response
 
 from quart_app.core import codec
 from quart_app.core.errors import InvalidInput
-from quart_app.core.request import EnqueueOptions, TaskRequest
 from quart_app.core.task import Task
-from quart_app.web import parse, render
-from quart_app.web.auth import caller, require
-from quart_app.web.door import Door, this_request
-from quart_app.web.guard import refuse_unasked
+from quart_app.core.task_request import EnqueueOptions, TaskRequest
+from quart_app.web.app_state import AppState, this_request
+from quart_app.web.messages import parse, render
+from quart_app.web.protection.auth import caller, require
+from quart_app.web.protection.request_checks import refuse_unasked
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,1000}", re.ASCII)
 
 
 class QuickstartViews:
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, state: AppState) -> None:
+        self._state = state
 
     def blueprint(self) -> Blueprint:
         made = Blueprint("quart_app_quickstart", __name__)
@@ -36,13 +36,13 @@ class QuickstartViews:
         refuse_unasked(request)
         owned = EnqueueOptions(owner=caller(request).name)
         asked = TaskRequest("add", {"x": _integer("x", x), "y": _integer("y", y)}, owned)
-        (made,) = await self._door.service.accept([asked])
-        return render.answer({"task_id": made.id, "status": "started", **render.urls(made.id, self._door.prefix)})
+        (made,) = await self._state.service.accept([asked])
+        return render.answer({"task_id": made.id, "status": "started", **render.urls(made.id, self._state.prefix)})
 
     async def status(self, task_id: str) -> Response:
         request = this_request()
         parse.query(request, {})
-        return render.answer(_simple(await self._door.service.get(task_id, caller(request).sees)))
+        return render.answer(_simple(await self._state.service.get(task_id, caller(request).sees)))
 
 
 def _simple(task: Task) -> dict[str, Any]:

@@ -10,21 +10,21 @@ from quart import Blueprint, Response
 
 from quart_app.core import artifacts, codec
 from quart_app.core.errors import TaskNotFound
-from quart_app.web import parse
-from quart_app.web.auth import caller
-from quart_app.web.door import Door, this_request
-from quart_app.web.problems import Problem
-from quart_app.web.streams import at_end, enter
+from quart_app.web.app_state import AppState, this_request
+from quart_app.web.messages import parse
+from quart_app.web.messages.problems import Problem
+from quart_app.web.protection.auth import caller
+from quart_app.web.routes.events import at_end, enter
 
 if TYPE_CHECKING:
-    from quart_app.services.streams import OpenStream
+    from quart_app.service.streams import OpenStream
 
 CHUNK: Final = 262_144  # bytes read and sent at once
 
 
 class ReportViews:
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, state: AppState) -> None:
+        self._state = state
 
     def blueprint(self) -> Blueprint:
         made = Blueprint("quart_app_reports", __name__)
@@ -35,16 +35,16 @@ class ReportViews:
         request = this_request()
         parse.query(request, {})
         await self._check_owner(report, caller(request).sees)
-        return await send(self._door, report, {"Content-Disposition": f'attachment; filename="{report}"'})
+        return await send(self._state, report, {"Content-Disposition": f'attachment; filename="{report}"'})
 
     async def _check_owner(self, report: str, owner: str | None) -> None:
-        """The name says which task, and the task's result that the file is whole. Raises Problem: another owner's
-        file and none at all look the same."""
+        """Check that the file belongs to a task of this owner. Its name gives the task, and the task's result says that
+        the file is complete. Raises the same Problem 404 for another owner's file and for none."""
         task_id = artifacts.task_of(report)
         if task_id is None:
             raise _not_found()
         try:
-            task = await self._door.service.get(task_id, owner)
+            task = await self._state.service.get(task_id, owner)
         except TaskNotFound:
             raise _not_found() from None
         result = codec.loads(task.result) if task.result is not None else None
@@ -52,25 +52,26 @@ class ReportViews:
             raise _not_found()
 
 
-async def send(door: Door, report: str, headers: dict[str, str]) -> Response:
-    """The file, piece by piece, to this request, which may have it. Raises Problem when it is not there."""
+async def send(state: AppState, report: str, headers: dict[str, str]) -> Response:
+    """Answer this request with the file, piece by piece. The caller has checked that it may have the file. Raises
+    Problem 404 when there is no file."""
     request = this_request()
     try:
-        opened, size = await asyncio.to_thread(door.started.files.open, artifacts.FOLDER, report)
-    except OSError:  # or a link that somebody put there
+        opened, size = await asyncio.to_thread(state.started.files.open, artifacts.FOLDER, report)
+    except OSError:  # there is no file, or a symbolic link
         raise _not_found() from None
     at_end(opened.close)
     headers = {
         "Content-Type": artifacts.media_of(report),
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "private, no-store",
-        "Connection": "close",  # whoever does not read the rest is cut, and a next request would be cut with it
+        "Connection": "close",  # a client that does not read the rest is cut, and a next request would be cut with it
         **headers,
     }
     read = request.method != "HEAD"
-    response = Response(_chunks(opened, enter(door, request)) if read else b"", headers=headers)
+    response = Response(_chunks(opened, enter(state, request)) if read else b"", headers=headers)
     response.content_length = size
-    response.timeout = None  # a slow reader may take his time; one who reads nothing is cut as any stream is
+    response.timeout = None  # a client may read slowly; one that does not read is cut as on any stream
     return response
 
 

@@ -12,10 +12,10 @@ from quart import Blueprint, Response
 
 from quart_app.core import codec
 from quart_app.core.errors import InvalidInput
-from quart_app.web import parse, render
-from quart_app.web.door import Door, this_request
-from quart_app.web.guard import refuse_unasked
-from quart_app.web.problems import Problem
+from quart_app.web.app_state import AppState, this_request
+from quart_app.web.messages import parse, render
+from quart_app.web.messages.problems import Problem
+from quart_app.web.protection.request_checks import refuse_unasked
 
 PAGE: Final[dict[str, parse.Reader]] = {"limit": parse.integer(1, 200), "cursor": parse.integer(1, 999_999_999)}
 PARTS: Final = {"user": "", "posts": "/posts", "comments": "/comments"}
@@ -28,8 +28,8 @@ _PLAIN: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 
 class UserViews:
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, state: AppState) -> None:
+        self._state = state
 
     def blueprint(self) -> Blueprint:
         made = Blueprint("quart_app_users", __name__)
@@ -41,26 +41,27 @@ class UserViews:
     async def find(self) -> Response:
         query = parse.query(this_request(), PAGE)
         limit = query.get("limit", 100)
-        found = await self._door.started.users.users(query.get("cursor", 0), limit + 1)
+        found = await self._state.started.users.users(query.get("cursor", 0), limit + 1)
         if len(found) <= limit:
             return render.answer(found)
-        following = f"{self._door.prefix}/users?limit={limit}&cursor={found[limit - 1].id}"
-        return render.answer(found[:limit], headers={"Link": f'<{following}>; rel="next"'})
+        following = f"{self._state.prefix}/users?limit={limit}&cursor={found[limit - 1].id}"
+        return render.answer(found[:limit], headers=render.next_link(following))
 
     async def show(self, user_id: str) -> Response:
         parse.query(this_request(), {})
-        user = await self._door.started.users.user(_id(user_id))
+        user = await self._state.started.users.user(_id(user_id))
         if user is None:
             raise _nobody()
         return render.answer(user)
 
     async def profile(self, user_id: str) -> Response:
-        """What one call could not get is null, and `errors` says why; an error is answered when none could."""
+        """Answers with the results of the three calls. A part whose call failed is null, and `errors` says why. When
+        all calls failed, the answer is an error."""
         request = this_request()
         parse.query(request, {})
         refuse_unasked(request)
-        upstream = f"{self._door.settings.profile_url.rstrip('/')}/users/{_id(user_id)}"
-        http = self._door.started.http
+        upstream = f"{self._state.settings.profile_url.rstrip('/')}/users/{_id(user_id)}"
+        http = self._state.started.http
         ends = asyncio.get_running_loop().time() + TIMEOUT
         # A client that hangs up cancels this view, and with it the calls.
         got = await asyncio.gather(*(_fetch(http, upstream + path, ends) for path in PARTS.values()))
@@ -84,7 +85,7 @@ class UserViews:
 
 
 class _Failed(Exception):
-    """Why there is no answer, in words for the client."""
+    """A call failed; the text of the error is for the client."""
 
 
 class _TimedOut(_Failed):
@@ -92,7 +93,7 @@ class _TimedOut(_Failed):
 
 
 async def _fetch(http: httpx.AsyncClient, url: str, ends: float) -> bytes | _Failed:
-    """One answer as the JSON text that it is, or why there is none. `ends`: the loop's time to give up at."""
+    """The JSON text of one answer, or why there is none. `ends`: the event loop's time at which to give up."""
     try:
         async with asyncio.timeout_at(ends), http.stream("GET", url, headers=_PLAIN) as response:
             return await _read(response)
@@ -107,8 +108,8 @@ async def _fetch(http: httpx.AsyncClient, url: str, ends: float) -> bytes | _Fai
 
 
 async def _read(response: httpx.Response) -> bytes:
-    """Raises _Failed. What is asked for is plain JSON, so a redirect, a compressed answer (which may become a thousand
-    times as large) and everything that another parser could read differently is none."""
+    """The JSON text of an answer. Raises _Failed for anything but plain JSON: a redirect, a compressed answer (which
+    may become a thousand times as large), and JSON that another parser could read differently."""
     if response.status_code != 200:
         raise _Failed(f"answered {response.status_code}")
     if response.headers.get("Content-Encoding", "identity") != "identity":

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from quart import Blueprint, Response
 
-from quart_app.core.request import EnqueueOptions, TaskRequest
-from quart_app.web import render
-from quart_app.web.auth import caller, may_start
-from quart_app.web.door import Door, this_request
-from quart_app.web.guard import may_start_work
-from quart_app.web.health import worker_info
+from quart_app.core.task_request import EnqueueOptions, TaskRequest
+from quart_app.web.app_state import AppState, this_request
+from quart_app.web.messages import render
+from quart_app.web.protection.auth import caller, may_start
+from quart_app.web.protection.request_checks import may_start_work
+from quart_app.web.routes.health import worker_info
 
 WELCOME: Final = "Welcome to quart_app, a durable task service"
 ENDPOINTS: Final = {
@@ -35,6 +35,7 @@ ENDPOINTS: Final = {
     "/users/<user_id>/profile": "with posts and comments from another service",
     "/stream": "a hundred numbers as Server-Sent Events",
     "/export/users.csv": "a table that is sent while it is made",
+    "/words": "a text that appears word by word, also when the server is killed in the middle",
     "/chat": "who talks, and where (a WebSocket)",
     "/api/data": "so many calls an hour for each X-User-ID",
     "/schedules": "what starts by itself",
@@ -69,8 +70,8 @@ PAGE_HEADERS: Final = {
 
 
 class VisitViews:
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, state: AppState) -> None:
+        self._state = state
 
     def blueprint(self) -> Blueprint:
         made = Blueprint("quart_app_visits", __name__)
@@ -79,7 +80,7 @@ class VisitViews:
         return made
 
     async def root(self) -> Response:
-        """JSON, or a page for who would rather have one, as browsers say."""
+        """Answers with JSON, or with a page when the client prefers HTML, as browsers do."""
         document = await self._visit({"message": WELCOME, "endpoints": ENDPOINTS})
         media = this_request().accept_mimetypes.best_match(("application/json", "text/html"))
         response = render.answer(document)
@@ -102,11 +103,11 @@ class VisitViews:
                 "query": _text(request.query_string.decode("latin-1")),
             }
             asked = TaskRequest("request-audit", args, EnqueueOptions(owner=caller(request).name))
-            (made,) = await self._door.service.accept([asked])
+            (made,) = await self._state.service.accept([asked])
             document |= {
                 "request_uuid": made.id,
                 "note": "a background task audits this request; see its status_url and the log",
-                **render.urls(made.id, self._door.prefix),
+                **render.urls(made.id, self._state.prefix),
             }
         else:
             document |= {"request_uuid": None, "note": "nothing was started for this request"}
@@ -114,7 +115,7 @@ class VisitViews:
 
 
 def _page(document: dict[str, Any]) -> str:
-    """Its links are relative, as those of /docs are: a proxy may have put all of this below another path."""
+    """The page. Its links are relative, like those of /docs, because a proxy may serve the app below another path."""
     note = escape(document["note"])
     if document["request_uuid"] is not None:
         note += f' (<a href="tasks/{document["request_uuid"]}">{document["request_uuid"]}</a>)'
@@ -123,12 +124,12 @@ def _page(document: dict[str, Any]) -> str:
 
 
 def _link(path: str) -> str:
-    """To what can be opened as it stands here; the rest needs a value, a header or a POST."""
+    """A link to a path that can be opened as it is; other paths, which need a value, a header or a POST, as text."""
     shown = f"<code>{escape(path)}</code>"
     opens = "<" not in path and path not in ("/uploads", "/api/data", "/tasks/detect-faces")
     return f'<a href=".{path}">{shown}</a>' if opens else shown
 
 
 def _text(value: str | None) -> str | None:
-    """What a client sent, cut to a size that an audit needs, without what JSON text cannot hold."""
+    """A text of a client, cut to a size that an audit needs, without characters that JSON text cannot hold."""
     return value[:2000].encode("utf-8", "replace").decode().replace("\x00", "\ufffd") if value is not None else None

@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document, made from the routing, the table of operations and the registered kinds.
 
-By msgspec alone, which has the kinds' types anyway: quart-schema would want its decorators on views that parse for
-themselves, and knows nothing of one operation a kind.
+msgspec alone makes it, because it has the kinds' types anyway. quart-schema would need its decorators on views that
+parse for themselves, and cannot describe one operation for each kind.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 from werkzeug.routing import Rule
 
-import quart_app
 from quart_app.core.errors import InvalidArgs
 from quart_app.core.schema import portable
-from quart_app.web import options, parse
+from quart_app.core.version import __version__
+from quart_app.web.messages import options, parse
 from quart_app.web.openapi import operations, shapes, texts
 from quart_app.web.openapi.examples import example
-from quart_app.web.openapi.operations import JSON, Answer, Operation
-from quart_app.web.tasks import MAX_BATCH
+from quart_app.web.openapi.operation import ALWAYS, JSON, WITH_KEY, Answer, Operation
+from quart_app.web.routes.tasks import MAX_BATCH
 
 if TYPE_CHECKING:
-    from quart_app.runner.registry import TaskKind
+    from quart_app.engine.kind import TaskKind
 
 Json = dict[str, Any]
 BLUEPRINTS: Final = "quart_app_"
@@ -34,9 +34,9 @@ _SECURITY: Final = {
     "bearer": {"type": "http", "scheme": "bearer", "description": _WHEN},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": _WHEN},
 }
-_CREATE: Final = "tasks.create"  # described once a kind
-_OF_ADMINS: Final = ("keys.", "acts.")
-_STARTING: Final = ("quickstart.start", "cats.")  # a task, by a GET
+_CREATE: Final = "tasks.create"  # described once for each kind
+_OF_ADMINS: Final = ("keys.", "acts.", "limits.", "queues.")
+_STARTING: Final = ("quickstart.start", "cats.")  # a GET of these starts a task
 _OF_THE_KIND: Final = ("priority", "queue", "max_attempts", "timeout", "expires")
 _TAGS: Final = {"type": "array", "items": parse.tag.schema, "maxItems": options.MAX_TAGS}
 _VARIABLE: Final = re.compile(r"<(?:[^:<>]*:)?([^<>]+)>")
@@ -48,12 +48,21 @@ Every error is a problem document (RFC 9457). Every GET has its HEAD.
 """
 
 
-def build(rules: Iterable[Rule], kinds: Iterable[TaskKind[..., Any]], prefix: str, scopes: Collection[str]) -> Json:
-    """`rules` of the app: those of other blueprints are not ours to describe. `kinds` and `scopes`: what the reader may
-    use. `prefix` is the mount, "" or "/x"."""
+def build(
+    rules: Iterable[Rule],
+    kinds: Iterable[TaskKind[..., Any]],
+    prefix: str,
+    scopes: Collection[str],
+    limited: Collection[str],
+) -> Json:
+    """The OpenAPI document. `rules`: those of the app; rules of other blueprints are left out. `kinds` and `scopes`:
+    those that the reader may use. `prefix`: the mount, "" or "/x". `limited`: queues whose kinds no client may move to
+    another queue."""
     routes = [route for route in _routes(rules, prefix) if _needed(*route[1:]) in (*scopes, None)]
     schemas = _Schemas()
-    described = [schemas.kind(kind) for kind in sorted(kinds, key=lambda kind: kind.name)]
+    described = [
+        schemas.kind(kind, kind.options.queue in limited) for kind in sorted(kinds, key=lambda kind: kind.name)
+    ]
     paths: dict[str, Json] = {}
     for path, method, endpoint in routes:
         if endpoint == _CREATE:
@@ -71,14 +80,15 @@ def build(rules: Iterable[Rule], kinds: Iterable[TaskKind[..., Any]], prefix: st
         "openapi": "3.1.0",
         "info": {
             "title": "quart_app",
-            "version": quart_app.__version__,
+            "version": __version__,
             "description": cleandoc(_ABOUT),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "security": [*({name: []} for name in _SECURITY), {}],
         "servers": [{"url": prefix or "/"}],
         "tags": [
-            {"name": name} for name in ("Kinds", "Tasks", "Schedules", "Keys", "Server", "Documentation", "Examples")
+            {"name": name}
+            for name in ("Kinds", "Tasks", "Queues", "Schedules", "Keys", "Server", "Documentation", "Examples")
         ],
         "paths": dict(sorted(paths.items())),
         "components": _components(paths, schemas),
@@ -86,7 +96,7 @@ def build(rules: Iterable[Rule], kinds: Iterable[TaskKind[..., Any]], prefix: st
 
 
 def _needed(method: str, endpoint: str) -> str | None:
-    """The scope without which a route answers 401 or 403 to everything."""
+    """The scope without which a route answers 401 or 403 to every request; None: the route needs no key."""
     described = operations.OPERATIONS.get(endpoint)
     if described is not None and not described.needs_key:
         return None
@@ -96,12 +106,17 @@ def _needed(method: str, endpoint: str) -> str | None:
 
 
 class _Kind(NamedTuple):
-    """A kind, a reference to the schema of its args, whether it needs any, and args that it takes, if we know some."""
+    """A kind, a reference to the schema of its args, whether it needs args, an example of args that it accepts (or
+    None), and the queue in which it must stay (or None)."""
 
     kind: TaskKind[..., Any]
     args: Json
     needs_args: bool
     example: Json | None
+    queue: str | None
+
+    def option(self, name: str, schema: Json) -> Json:
+        return {"const": self.queue} if name == "queue" and self.queue is not None else schema
 
 
 class _Schemas:
@@ -117,8 +132,8 @@ class _Schemas:
         self.components |= portable(found)
         return schema
 
-    def kind(self, kind: TaskKind[..., Any]) -> _Kind:
-        """Its types are named after it, so that no two kinds' can be confused."""
+    def kind(self, kind: TaskKind[..., Any], stays: bool) -> _Kind:
+        """Add the schemas of a kind. Its types are named after it, so that types of two kinds cannot be confused."""
         template = f"{kind.name}.Type.{{name}}"  # no kind has a capital letter
         schema, found = kind.schema(SCHEMAS + template)
         self.components |= {template.format(name=name): one for name, one in found.items()}
@@ -128,13 +143,14 @@ class _Schemas:
             kind.parse(shown)
         except InvalidArgs:
             shown = None
-        if "upload" in kind.marks.values():  # what is in one server's folder is no example
+        if "upload" in kind.marks.values():  # an upload is in the folder of one server, so there is no example
             shown = None
-        return _Kind(kind, {"$ref": SCHEMAS + kind.name}, bool(schema.get("required")), shown)
+        queue = kind.options.queue if stays else None
+        return _Kind(kind, {"$ref": SCHEMAS + kind.name}, bool(schema.get("required")), shown, queue)
 
 
 def _routes(rules: Iterable[Rule], prefix: str) -> Iterator[tuple[str, str, str]]:
-    """(path template, method, endpoint) of each of our routes. A WebSocket is nothing that OpenAPI can describe."""
+    """Yield (path template, method, endpoint) of each of our routes. OpenAPI cannot describe a WebSocket."""
     for rule in rules:
         if rule.endpoint.startswith(BLUEPRINTS) and not rule.websocket:
             path = _VARIABLE.sub(r"{\1}", rule.rule.removeprefix(prefix))
@@ -157,7 +173,7 @@ def _operation(name: str, one: Operation, path: str, schemas: _Schemas) -> Json:
             **{str(status): _answer(answer, schemas) for status, answer in one.answers.items()},
             **{
                 str(status): {"$ref": f"#/components/responses/{status}"}
-                for status in sorted({*operations.ALWAYS, *one.problems, *operations.WITH_KEY * one.needs_key})
+                for status in sorted({*ALWAYS, *one.problems, *WITH_KEY * one.needs_key})
             },
         },
     }
@@ -166,14 +182,15 @@ def _operation(name: str, one: Operation, path: str, schemas: _Schemas) -> Json:
     if one.form:
         described["requestBody"] = {"required": True, "content": _form(one.form)}
     if one.body is not None:
-        described["requestBody"] = _body(schemas.of(one.body), _has_required(one.body), None)
+        schema = schemas.of(one.body) | ({"not": one.never} if one.never else {})
+        described["requestBody"] = _body(schema, one.needs_body or _has_required(one.body), None)
     if not one.needs_key:
         described["security"] = []
     return described
 
 
-def _has_required(shape: type) -> bool:
-    return any(field.required for field in msgspec.structs.fields(shape))
+def _has_required(shape: type | Json) -> bool:
+    return not isinstance(shape, dict) and any(field.required for field in msgspec.structs.fields(shape))
 
 
 def _create(one: _Kind, schemas: _Schemas) -> Json:
@@ -187,7 +204,7 @@ def _create(one: _Kind, schemas: _Schemas) -> Json:
     for name, reader in options.OPTIONS.items():
         if name in _OF_THE_KIND:
             given = {} if defaults[name] is None else {"default": defaults[name]}
-            parameter = _parameter("query", name, texts.TEXTS[name], {**reader.schema, **given})
+            parameter = _parameter("query", name, texts.TEXTS[name], {**one.option(name, reader.schema), **given})
         else:
             parameter = {"$ref": f"#/components/parameters/{name}"}
         described["parameters"].append(parameter)
@@ -200,12 +217,12 @@ def _create(one: _Kind, schemas: _Schemas) -> Json:
 
 
 def _batch(kinds: list[_Kind], schemas: _Schemas) -> Json:
-    """One entry or an array of them; an entry is described once a kind, by its args."""
+    """The body of a batch: one entry or an array of entries. There is a schema of an entry for each kind."""
     for one in kinds:
         schemas.components[f"NewTask.{one.kind.name}"] = {
             "title": f"NewTask.{one.kind.name}",
             "type": "object",
-            "properties": {"kind": {"const": one.kind.name}, "args": one.args, **_entry_options()},
+            "properties": {"kind": {"const": one.kind.name}, "args": one.args, **_entry_options(one)},
             "required": ["kind", "args"] if one.needs_args else ["kind"],
             "additionalProperties": False,
         }
@@ -222,7 +239,7 @@ def _body(schema: Json, required: bool, shown: Any) -> Json:
 
 
 def _take_form(operation: Json, part: str) -> None:
-    """It takes a form with a file, too."""
+    """Describe that the operation takes a form with a file, too."""
     operation["requestBody"]["content"] |= _form(part)
     operation["responses"]["501"] = {"$ref": "#/components/responses/501"}
 
@@ -233,9 +250,9 @@ def _form(part: str) -> Json:
     return {"multipart/form-data": {"schema": schema}}
 
 
-def _entry_options() -> Json:
+def _entry_options(one: _Kind) -> Json:
     """The options of one entry: those of the query, `tags` in place of `tag`, and its own key."""
-    single = {name: reader.schema for name, reader in options.OPTIONS.items() if name != "tag"}
+    single = {name: one.option(name, reader.schema) for name, reader in options.OPTIONS.items() if name != "tag"}
     key = texts.REQUEST_HEADERS["Idempotency-Key"][1]
     optional = {
         name: {"anyOf": [schema, {"type": "null"}]} for name, schema in {**single, "idempotency_key": key}.items()

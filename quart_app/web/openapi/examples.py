@@ -1,4 +1,4 @@
-"""Args that a kind takes, made from their schema: the shortest that could be right. Whether they are, the kind says."""
+"""Makes example args of a kind from their schema: the shortest that may be valid. The kind then checks them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ MAX_DEPTH = 8
 
 
 def example(schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: int = 0) -> Any:
-    """A value for the schema; `definitions` are keyed by the whole `$ref`. A guess where a pattern or a format is
-    asked for, or where types contain themselves."""
+    """A value for the schema. `definitions` are keyed by the whole `$ref`. The value is a guess where the schema has a
+    pattern or a format, or where types contain themselves."""
     if "$ref" in schema:
-        schema = definitions[schema["$ref"]]
+        schema = {**definitions[schema["$ref"]], **schema}
     if schema.get("examples"):
         return schema["examples"][0]
     for given in ("default", "const"):
@@ -54,7 +54,7 @@ def _text(schema: Mapping[str, Any]) -> str:
 
 
 def _number(schema: Mapping[str, Any]) -> float:
-    """The least multiple that is allowed, from 1 on where that is allowed."""
+    """The least multiple that the schema allows; from 1 on when the schema has no bounds."""
     step = schema.get("multipleOf", 1)
     above, least = schema.get("exclusiveMinimum"), schema.get("minimum", 0 if "maximum" in schema else 1)
     value: float = -(-(least if above is None else above) // step) * step

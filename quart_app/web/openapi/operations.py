@@ -1,61 +1,29 @@
-"""What each route takes and answers, by the name of its endpoint. Paths and methods come from the routing itself."""
+"""The inputs and answers of each route, by the name of its endpoint. Paths and methods come from the routing itself."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from quart_app.core.users import User
-from quart_app.web import history, parse
-from quart_app.web.acts import PAGE as ACTS_PAGE
 from quart_app.web.examples import users
-from quart_app.web.keys import CANCEL, NewKey, Rotation
-from quart_app.web.openapi import shapes, shapes_of_access
-from quart_app.web.openapi.texts import EVENT_TEXTS, FILTER_TEXTS, TEXT, TEXTS
-from quart_app.web.schedules import PAGE, WHOSE, NewSchedule, ScheduleChanges
-from quart_app.web.streams import AFTER, EVENT_FILTERS
-from quart_app.web.tasks import FILTERS, RESTART, WAIT
+from quart_app.web.openapi import shapes, shapes_of_access, shapes_of_kinds, shapes_of_statistics
+from quart_app.web.openapi.operation import WITH_BODY, Answer, Operation
+from quart_app.web.openapi.operations_of_flow import FLOW
+from quart_app.web.openapi.operations_of_limits import LIMITS
+from quart_app.web.openapi.texts import EVENT_TEXTS, FILTER_TEXTS, TEXT
+from quart_app.web.routes import history
+from quart_app.web.routes.audit_log import PAGE as ACTS_PAGE
+from quart_app.web.routes.events import AFTER, EVENT_FILTERS
+from quart_app.web.routes.keys import CANCEL, NewKey, Rotation
+from quart_app.web.routes.schedules import PAGE, WHOSE, NewSchedule, ScheduleChanges
+from quart_app.web.routes.statistics import WINDOW
+from quart_app.web.routes.tasks import FILTERS, WAIT
 
-JSON: Final = "application/json"
-# A server that starts or stops answers 503; the guard refuses what two servers could read differently.
-ALWAYS: Final = (400, 431, 503)
-WITH_KEY: Final = (401, 403)
-WITH_BODY: Final = (408, 413, 415)
-
-
-class Answer(NamedTuple):
-    """`shape` is what the body holds: a type, a JSON Schema, or None for no body. `page`: whether who asks for one gets
-    a page of the same. `always`: headers it always has."""
-
-    text: str
-    shape: type | dict[str, Any] | None = None
-    media: str = JSON
-    always: tuple[str, ...] = ()
-    sometimes: tuple[str, ...] = ()
-    page: bool = False
-
-
-class Operation(NamedTuple):
-    """`problems` are the statuses it has beside those that every operation has; `form` is the part of a form that holds
-    the file it takes."""
-
-    tag: str
-    summary: str
-    answers: Mapping[int, Answer]
-    problems: tuple[int, ...] = ()
-    text: str = ""
-    query: Mapping[str, parse.Reader] = {}
-    texts: Mapping[str, str] = TEXTS
-    headers: tuple[str, ...] = ()
-    body: type | None = None
-    form: str = ""
-    needs_key: bool = True
-
-
-# Of the data of each event; its name and number are fields of the frame.
+TWO_PLANS: Final = {"required": ["cron", "every"]}
+# The name and the number of an event are fields of the frame.
 EVENTS: Final = Answer(
-    "Server-Sent Events. `id` is the number of the event, `event` is status, progress, log or step, `data` is JSON "
-    "with `task_id`, `seq`, `at`, `status`, `cause`, `attempt` and `data`",
+    "Server-Sent Events. `id` is the number of the event, `event` is status, progress, log, step or output, `data` is "
+    "JSON with `task_id`, `seq`, `at`, `status`, `cause`, `attempt` and `data`",
     TEXT,
     media="text/event-stream",
 )
@@ -81,27 +49,29 @@ CATS: Final = Operation(
     headers=("Prefer",),
 )
 SAME: Final = Answer("It has not changed", always=("ETag",))
-# What `POST /tasks/{kind}` is for every kind; its path, args and defaults are those of the kind.
+# `POST /tasks/{kind}` as it is for every kind; the path, the args and the defaults come from the kind.
 CREATE: Final = Operation(
     "Kinds",
     "Start a task",
     {202: CREATED, 200: ENDED},
-    (*WITH_BODY, 410, 422),
+    (*WITH_BODY, 409, 410, 422),
     headers=("Idempotency-Key", "Prefer", "traceparent"),
 )
 
-# Routes that take a file where the kind of the same path takes the id of an upload: the part of the form.
+# endpoint -> part of the form: routes that take a file where the kind of the same path takes the id of an upload.
 FORMS: Final = {"photos.detect_faces": "photo"}
 
 WHOSE_TEXT: Final = {
     "owner": "Whose schedule is meant, for keys that see everybody's; empty: nobody's, as those of the code"
 }
 OPERATIONS: Final[dict[str, Operation]] = {
+    **FLOW,
+    **LIMITS,
     "tasks.create_many": Operation(
         "Tasks",
         "Start up to 1,000 tasks, all or none",
         {202: Answer("All are on disk and will run", shapes.CreatedTasks)},
-        (*WITH_BODY, 410, 422),
+        (*WITH_BODY, 409, 410, 422),
         headers=("traceparent",),
     ),
     "tasks.find": Operation(
@@ -126,13 +96,6 @@ OPERATIONS: Final[dict[str, Operation]] = {
         "Cancel a task",
         {200: Answer("Cancelled", shapes.Task), 202: Answer("Asked of a running task", shapes.Task)},
         (404, 409),
-    ),
-    "tasks.retry": Operation(
-        "Tasks",
-        "Run a failed or cancelled task again",
-        {202: Answer("It will run again", shapes.CreatedTask, always=("Location", "Retry-After"))},
-        (404, 409),
-        query=RESTART,
     ),
     "tasks.history": Operation(
         "Tasks",
@@ -174,6 +137,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
         {201: Answer("The schedule", shapes.Schedule, always=("Location",))},
         (*WITH_BODY, 409, 422),
         body=NewSchedule,
+        never={"anyOf": [TWO_PLANS, {"not": {"anyOf": [{"required": ["cron"]}, {"required": ["every"]}]}}]},
     ),
     "schedules.show": Operation(
         "Schedules",
@@ -192,6 +156,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
         query=WHOSE,
         texts=WHOSE_TEXT,
         body=ScheduleChanges,
+        never=TWO_PLANS,
     ),
     "schedules.delete": Operation(
         "Schedules", "Delete a schedule", {204: Answer("Deleted")}, (404, 409), query=WHOSE, texts=WHOSE_TEXT
@@ -216,7 +181,15 @@ OPERATIONS: Final[dict[str, Operation]] = {
         "Keys", "List the keys", {200: Answer("All keys, without the keys themselves", shapes.Keys)}
     ),
     "keys.add": Operation(
-        "Keys", "Add a key", {201: Answer("The key", shapes.AddedKey)}, (*WITH_BODY, 409, 422), body=NewKey
+        "Keys",
+        "Add a key",
+        {201: Answer("The key", shapes.AddedKey)},
+        (*WITH_BODY, 409, 422),
+        body=NewKey,
+        never={
+            "required": ["scopes", "kinds"],
+            "properties": {"scopes": {"contains": {"const": "admin"}}, "kinds": {"type": "array"}},
+        },
     ),
     "keys.rotate": Operation(
         "Keys",
@@ -242,14 +215,28 @@ OPERATIONS: Final[dict[str, Operation]] = {
         query=ACTS_PAGE,
         texts={"act": "Only these", "limit": "Acts on a page", "cursor": FILTER_TEXTS["cursor"]},
     ),
-    "docs.kinds": Operation("Kinds", "List the kinds", {200: Answer("All kinds, by name", shapes.Kinds)}),
-    "docs.kind": Operation("Kinds", "Read a kind", {200: Answer("The kind", shapes.Kind)}, (404,)),
+    "docs.kinds": Operation("Kinds", "List the kinds", {200: Answer("All kinds, by name", shapes_of_kinds.Kinds)}),
+    "docs.kind": Operation("Kinds", "Read a kind", {200: Answer("The kind", shapes_of_kinds.Kind)}, (404,)),
     "health.health": Operation(
         "Server", "Is it alive?", {200: Answer("The process serves", shapes.Health)}, needs_key=False
     ),
     "health.ready": Operation("Server", "Does it take work?", {200: Answer("It does", shapes.Health)}, needs_key=False),
     "health.status": Operation(
         "Server", "What is it doing?", {200: Answer("Counts and versions", shapes.ServerStatus)}
+    ),
+    "statistics.show": Operation(
+        "Server",
+        "What happened to tasks over time, by kind or by queue",
+        {200: Answer("All buckets of the window, in order", shapes_of_statistics.Chart)},
+        (422,),
+        "Counted every five minutes, and kept for 90 days; an answer has at most 1,000 buckets.",
+        query=WINDOW,
+        texts={
+            "by": "Default: kind",
+            "from": "Default: a day, a week, 90 days before its end, by the bucket",
+            "to": "Default: now",
+            "bucket": "Default: 5m; days are of UTC",
+        },
     ),
     "metrics.metrics": Operation(
         "Server", "Figures for Prometheus", {200: Answer("Prometheus' text format", TEXT, media="text/plain")}
@@ -319,6 +306,19 @@ OPERATIONS: Final[dict[str, Operation]] = {
         "Examples",
         "A thousand users as CSV, sent while it is made",
         {200: Answer("`id,name,email`", TEXT, media="text/csv")},
+    ),
+    "words.page": Operation(
+        "Examples",
+        "A page that starts `stream-words` and shows its words as they come",
+        {200: Answer("The page", TEXT, media="text/html", always=("ETag",)), 304: SAME},
+        headers=("If-None-Match",),
+    ),
+    "words.asset": Operation(
+        "Documentation",
+        "A file of the page `/words`",
+        {200: Answer("The file", TEXT, media="*/*", always=("ETag",)), 304: SAME},
+        (404,),
+        headers=("If-None-Match",),
     ),
     "chat.show": Operation(
         "Examples", "Where to chat, and how many do", {200: Answer("The address of the WebSocket", shapes.Chat)}

@@ -1,4 +1,5 @@
-"""What the answers hold, as types: the source of their JSON Schemas. `web/render.py` and the views make the values."""
+"""The contents of the answers, as types: the source of their JSON Schemas. `web/messages/render.py` and the views make
+the values."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from quart_app.core.arg_types import UploadId
 from quart_app.core.keys import Scope
-from quart_app.core.marks import UploadId
 from quart_app.core.schedule import CatchUp, Overlap
 from quart_app.core.task import Status
 
@@ -33,6 +34,12 @@ class TaskError(msgspec.Struct):
     retryable: bool
 
 
+class Children(msgspec.Struct):
+    total: Natural
+    ended: Natural
+    failed: Natural
+
+
 class ListedTask(msgspec.Struct, kw_only=True):
     task_id: uuid.UUID
     kind: str
@@ -48,7 +55,18 @@ class ListedTask(msgspec.Struct, kw_only=True):
     completed_at: Annotated[Moment, Meta(description="When it ended, in whatever way")] | None
     progress: Progress | None
     error: TaskError | None
-    waiting_for: Annotated[str, Meta(description="What a pending task waits for, when that is not time")] | None
+    waiting_for: (
+        Annotated[
+            str,
+            Meta(description="time (asleep), children, paused, unique_key, signal:<name>, kind:<kind>, limit:<name>"),
+        ]
+        | None
+    )
+    parent_id: uuid.UUID | None
+    children: Children | None
+    forked_from: uuid.UUID | None
+    unique_key: str | None
+    code_version: Annotated[str, Meta(description="Of the last attempt, as QUART_APP_CODE_VERSION said")] | None
     tags: list[str]
     owner: str | None
     version: Annotated[int, Meta(description="Rises with every change; the ETag")]
@@ -74,6 +92,7 @@ class CreatedTask(msgspec.Struct):
     message: str
     status_url: Url
     events_url: Url
+    duplicate: bool | UnsetType = UNSET
 
 
 class Uploaded(msgspec.Struct):
@@ -87,6 +106,7 @@ class BatchedTask(msgspec.Struct):
     status: Status
     status_url: Url
     replayed: bool | UnsetType = UNSET
+    duplicate: bool | UnsetType = UNSET
 
 
 class CreatedTasks(msgspec.Struct):
@@ -100,6 +120,7 @@ class RecordedError(TaskError):
 
 class Attempt(msgspec.Struct):
     attempt: Natural
+    code_version: Annotated[str, Meta(description="As QUART_APP_CODE_VERSION said")] | None
     started_at: Moment
     ended_at: Moment | None
     outcome: Annotated[str, Meta(description="The cause of the transition that ended it")] | None
@@ -108,6 +129,9 @@ class Attempt(msgspec.Struct):
 
 class Step(msgspec.Struct):
     name: str
+    type: Annotated[
+        str, Meta(description="step, or what was waited for: sleep, child, children, gather, wait, signal, timeout")
+    ]
     output: Any
     attempt: Natural
     at: Moment
@@ -139,30 +163,6 @@ class History(msgspec.Struct):
     logs: list[LogLine]
     truncated: bool
     next: str | None
-
-
-class KindOptions(msgspec.Struct):
-    """Defaults of its tasks; times in seconds."""
-
-    queue: str
-    priority: int
-    max_attempts: int
-    backoff: Annotated[tuple[float, float, float], Meta(description="First, factor, cap; with full jitter")]
-    timeout: float
-    expires: float | None
-    retention: float | None
-
-
-class Kind(msgspec.Struct):
-    kind: str
-    description: str
-    executor: Annotated[str, Meta(description="async, thread or process")]
-    args_schema: Annotated[dict[str, Any], Meta(description="JSON Schema 2020-12")]
-    options: KindOptions
-
-
-class Kinds(msgspec.Struct):
-    kinds: list[Kind]
 
 
 class Health(msgspec.Struct):
@@ -200,6 +200,11 @@ class KindStatistics(msgspec.Struct):
     last_hour: Annotated[LastHour, Meta(description="Of the tasks that ended, at most the newest 5,000 of each status")]
 
 
+class Disk(msgspec.Struct):
+    free: Annotated[Natural | None, Meta(description="Bytes")]
+    floor: Annotated[Natural, Meta(description="Below it no new work is taken")]
+
+
 class Statistics(msgspec.Struct):
     at: Moment
     window_seconds: Natural
@@ -207,7 +212,7 @@ class Statistics(msgspec.Struct):
 
 
 class ServerStatus(msgspec.Struct, kw_only=True):
-    """What is said of everybody's tasks together is shown to those alone who see everybody's tasks."""
+    """Members about the tasks of all owners together are shown only to callers that see the tasks of all owners."""
 
     status: str
     timestamp: Moment
@@ -215,6 +220,7 @@ class ServerStatus(msgspec.Struct, kw_only=True):
     queues: dict[str, QueueCounts] | UnsetType = UNSET
     waiting: Natural | UnsetType = UNSET
     slots: Slots | UnsetType = UNSET
+    disk: Disk | UnsetType = UNSET
     abandoned_handlers: Natural | UnsetType = UNSET
     refused_writes: Natural | UnsetType = UNSET
     statistics: Annotated[Statistics, Meta(description="What stats-update found last")] | UnsetType | None = UNSET
@@ -286,6 +292,7 @@ class Problem(msgspec.Struct, kw_only=True):
     detail: str
     error: str
     errors: list[Fault] | UnsetType = UNSET
+    task_id: Annotated[uuid.UUID | None, Meta(description="Of a duplicate: holds the unique key")] | UnsetType = UNSET
     id: Annotated[str, Meta(description="Of a 500: to be found in the log")] | UnsetType = UNSET
 
 
@@ -318,7 +325,7 @@ class SimpleStatus(msgspec.Struct):
 
 
 class Profile(msgspec.Struct):
-    """The other service's own JSON; null where it could not be had."""
+    """The other service's own JSON; null for a part whose call failed."""
 
     user: Any
     posts: Any

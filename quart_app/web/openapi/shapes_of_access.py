@@ -1,4 +1,4 @@
-"""Shapes of answers about keys and what was done with them, for the OpenAPI document alone."""
+"""Shapes of answers about keys and recorded acts, for the OpenAPI document alone."""
 
 from __future__ import annotations
 

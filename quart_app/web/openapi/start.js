@@ -1,11 +1,11 @@
 // Addresses are relative to the page, so that it works wherever the service is mounted.
-// Where the server has keys, the document is what the reader may use: it is read again when a key is entered.
+// A server with keys shows only what the caller may use, so the document is read again when a key is entered.
 let keys = {};
 const page = SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#page",
   deepLinking: true,
-  validatorUrl: null, // the badge would ask a server elsewhere
+  validatorUrl: null, // the badge would call another server
   tryItOutEnabled: true,
   defaultModelsExpandDepth: 0,
   requestInterceptor: (request) => {

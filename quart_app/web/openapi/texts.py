@@ -1,14 +1,15 @@
-"""The words of the document for what several operations share: problems, parameters, header fields."""
+"""The texts of the OpenAPI document that several operations share: problems, parameters, header fields."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from quart_app.core import artifacts, schedule
+from quart_app.core import artifacts, claim_limits, error_groups, schedule
 from quart_app.core.keys import NAME_PATTERN
-from quart_app.web import parse
 from quart_app.web.examples.cats import AMOUNT
 from quart_app.web.examples.limited import USER
+from quart_app.web.examples.words import FILES as WORDS_FILES
+from quart_app.web.messages import parse
 
 PROBLEMS: Final[dict[int, str]] = {
     400: "The request cannot be read: malformed JSON, an unknown or malformed query parameter",
@@ -16,8 +17,9 @@ PROBLEMS: Final[dict[int, str]] = {
     403: "The key's scope does not allow it; or another site's page asks to start or change something",
     404: "There is no such thing, or it is another owner's",
     408: "The body did not arrive in time",
-    409: "The status of the task, the key or the schedule does not allow it",
+    409: "The status of the task, the key or the schedule does not allow it, or another task holds its unique key",
     410: "The task of this Idempotency-Key was deleted",
+    412: "It has another version than those of If-Match",
     413: "The body, or the args, are too large",
     415: "The body is of another media type, or it is encoded",
     422: "The args do not fit, or the Idempotency-Key was used for something else",
@@ -37,9 +39,14 @@ TEXTS: Final[dict[str, str]] = {
     "max_attempts": "Runs that may end in an error before the task is `failed`",
     "timeout": "Seconds for one attempt",
     "expires": "Seconds after which a task that has not started ends `failed`",
+    "unique_key": "Of the owner's tasks of this kind with this key, one alone has not ended",
+    "on_duplicate": "When a task with the key has not ended: `return` it, `reject` this one (409), `replace` what it "
+    "is to do if it never ran, or `debounce`: replace, and start that much later",
+    "debounce": "Seconds for which `debounce` waits for another duplicate, at most ten times",
     "tag": "A word to find it by; may be repeated, up to 20 times",
     "wait": "Seconds to wait for the end of the task",
     "restart": "Forget the recorded steps",
+    "from": "Forget this recorded step and all recorded after it",
     "after": "Only events with a higher number; 0 is all of them",
 }
 FILTER_TEXTS: Final[dict[str, str]] = {
@@ -49,6 +56,12 @@ FILTER_TEXTS: Final[dict[str, str]] = {
     "tag": "Only tasks with this tag",
     "created_after": "Only tasks created after this time",
     "created_before": "Only tasks created before this time",
+    "parent": "Only children of this task",
+    "waiting_for": "Only tasks that wait for this: time, children, paused, unique_key, signal:<name>, kind:<kind>, "
+    "limit:<name>",
+    "unique_key": "Only tasks with this unique key",
+    "code_version": "Only tasks whose last attempt ran with this version of the code",
+    "error": "Only tasks that have failed so: a fingerprint of `/errors`",
     "limit": "Tasks on a page",
     "cursor": "Where the page starts; comes with `next`",
     "fields": "What a listing holds in addition",
@@ -74,6 +87,7 @@ REQUEST_HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
         parse.sequence.schema,
     ),
     "X-User-ID": ("Whose calls are counted", {"type": "string", "pattern": f"^{USER}$"}),
+    "If-Match": ("Versions for which the request is meant: 412 when it has another", {"type": "string"}),
     "If-None-Match": ("Versions that the client has: 304 when none differs", {"type": "string"}),
 }
 REQUIRED_HEADERS: Final = frozenset({"X-User-ID"})
@@ -95,7 +109,7 @@ PROBLEM_HEADERS: Final[dict[int, tuple[str, ...]]] = {
     429: ("Retry-After", "RateLimit", "RateLimit-Policy"),
     503: ("Retry-After",),
 }
-# The files of the page under /docs, and what they are.
+# The files of the page under /docs, and their media types.
 FILES: Final = {
     "start.js": "text/javascript",
     "swagger-ui.css": "text/css",
@@ -111,6 +125,11 @@ PATH_PARAMETERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "user_id": ("The user", {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"}),
     "schedule": ("The name of a schedule", {"type": "string", "pattern": f"^{schedule.NAME_PATTERN}$"}),
     "name": ("The name of a key", {"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
+    "limit": ("The name of the limit", {"type": "string", "pattern": f"^{claim_limits.NAME_PATTERN}$"}),
+    "queue": ("The name of the queue", parse.name_text.schema),
+    "signal": ("The name of the signal", parse.name_text.schema),
+    "fingerprint": ("A fingerprint of `/errors`", {"type": "string", "pattern": f"^{error_groups.PATTERN}$"}),
     "report": ("The file", {"type": "string", "pattern": artifacts.PATTERN}),
+    "asset": ("A file of the page", {"type": "string", "enum": list(WORDS_FILES)}),
     "file": ("A file of the page", {"type": "string", "enum": list(FILES)}),
 }

@@ -71,9 +71,10 @@ ALLOWED: Final[dict[str, set[str]]] = {
     "/cat_async_limited/1": {"GET"},
     "/api/data": {"GET"},
     "/tasks": {"GET", "POST"},
-    "/tasks/x": {"GET", "POST", "DELETE"},
+    "/tasks/x": {"GET", "POST", "DELETE", "PATCH"},
     "/tasks/x/cancel": {"POST"},
     "/tasks/x/retry": {"POST"},
+    "/tasks/x/fork": {"POST"},
     "/tasks/x/history": {"GET"},
     "/reports/x": {"GET"},
 }

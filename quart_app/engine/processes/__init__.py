@@ -1,0 +1,1 @@
+"""Handlers that run in child processes."""

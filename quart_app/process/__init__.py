@@ -1,0 +1,1 @@
+"""The process around the service: servers, signals, logging, files, HTTP clients."""

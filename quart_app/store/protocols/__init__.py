@@ -1,0 +1,1 @@
+"""The contracts of the store, one Protocol for each subject. `tests/store/conformance.py` checks every store."""

@@ -1,0 +1,1 @@
+"""What a request carries, and what an answer says."""
