@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import random
 import socket
 import tempfile
 from collections import deque
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 PORTS: Final = range(10_000, 32_000)  # below those that systems give to outgoing connections
 _FOLDER: Final = Path(tempfile.gettempdir()) / "quart_app-ports"
 _AT_MOST: Final = 64  # descriptors are few, and the server of the port before these has ended
-_held: deque[TextIO] = deque()
+_held: deque[int] = deque()  # descriptors, which the end of the process closes
 
 
 def free_port() -> int:
@@ -22,16 +23,16 @@ def free_port() -> int:
     _FOLDER.mkdir(exist_ok=True)
     while True:
         port = random.choice(PORTS)
-        held = (_FOLDER / str(port)).open("w")
+        held = os.open(_FOLDER / str(port), os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC)
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(("127.0.0.1", port))
         except OSError:
-            held.close()
+            os.close(held)
             continue
         _held.append(held)
         if len(_held) > _AT_MOST:
-            _held.popleft().close()
+            os.close(_held.popleft())
         return port

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from quart_app.process import http_clients
+from tests.engine.engine import until
 from tests.tasks.sites import WebSite
 
 
@@ -66,3 +67,34 @@ async def test_where_a_name_leads_is_told_to_the_log_alone(
             await client.get("http://db.corp.example/")
     assert str(caught.value) == "db.corp.example is no public address"
     assert "10.9.8.7" in caplog.text
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("make", [http_clients.trusting_client, lambda: http_clients.client(True)])
+async def test_a_request_that_is_cancelled_while_it_connects_leaves_nothing(scheme: str, make: type) -> None:
+    """Cancelled in each turn of the event loop until the request is sent; with TLS, which the target does not speak,
+    the last cancellations come in the middle of the handshake."""
+    connected = 0
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connected
+        connected += 1
+        await reader.read()  # the first bytes, or the end
+        await reader.read()
+        connected -= 1
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    client: httpx.AsyncClient = make()
+    url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    for turns in range(60):
+        asking = asyncio.create_task(client.get(url))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        pools = client._transport._pools.values()  # type: ignore[attr-defined]
+        assert [one for pool in pools for one in pool.transport._pool.connections] == []
+    await until(lambda: not connected, "the end of the connections")
+    await client.aclose()
+    server.close()

@@ -12,6 +12,7 @@ import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextvars import ContextVar
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
@@ -28,19 +29,20 @@ CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 10.0  # between two pieces of an answer
 POOL_SECONDS: Final = 4.0  # for a connection to come free; shorter than what any caller waits for an answer
 MAX_CONNECTIONS: Final = 50  # to one target
+KEEP_ALIVE: Final = 5.0  # seconds that an idle connection stays open
 MAX_TARGETS: Final = 200  # pools; above that, unused ones are closed
 
 
 def trusting_client() -> httpx.AsyncClient:
     """The client for URLs that the operator chose."""
-    limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)
-    return _client(_Pools(lambda: httpx.AsyncHTTPTransport(trust_env=False, limits=limits)))
+    context = httpx.create_ssl_context(trust_env=False)
+    return _client(_Pools(lambda: _Transport(context, _Network())))
 
 
 def client(allow_private: bool) -> httpx.AsyncClient:
     """The client for URLs that callers or pages chose."""
     context = httpx.create_ssl_context(trust_env=False)
-    return _client(_Pools(lambda: _Transport(allow_private, context)))
+    return _client(_Pools(lambda: _CheckedTransport(allow_private, context)))
 
 
 def _client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
@@ -116,28 +118,86 @@ class _Used(httpx.AsyncByteStream):
 
 
 class _Transport(httpx.AsyncHTTPTransport):
+    def __init__(self, context: ssl.SSLContext, network: _Network) -> None:
+        super().__init__(trust_env=False, verify=context)
+        self._pool = _ConnectionPool(context, network)
+
+
+class _CheckedTransport(_Transport):
     """Checks the URL of each request, and the address of each connection."""
 
     def __init__(self, allow_private: bool, context: ssl.SSLContext) -> None:
-        super().__init__(trust_env=False, verify=context)
+        super().__init__(context, _CheckedNetwork(allow_private))
         self._allow_private = allow_private
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=context,
-            max_connections=MAX_CONNECTIONS,
-            max_keepalive_connections=MAX_CONNECTIONS,
-            keepalive_expiry=5.0,
-            network_backend=_Backend(allow_private),
-        )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         outbound_targets.check(str(request.url), self._allow_private)
         return await super().handle_async_request(request)
 
 
-class _Backend(httpcore.AsyncNetworkBackend):
+class _ConnectionPool(httpcore.AsyncConnectionPool):
+    def __init__(self, context: ssl.SSLContext, network: _Network) -> None:
+        super().__init__(
+            ssl_context=context,
+            max_connections=MAX_CONNECTIONS,
+            max_keepalive_connections=MAX_CONNECTIONS,
+            keepalive_expiry=KEEP_ALIVE,
+            network_backend=network,
+        )
+        self._context = context
+        self._network = network
+
+    def create_connection(self, origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:
+        return _Connection(origin, self._context, KEEP_ALIVE, network_backend=self._network)
+
+
+class _Connection(httpcore.AsyncHTTPConnection):
+    """Closes what its first request opened when that request fails or is cancelled. httpcore 1.0 leaves the socket
+    open when the cancellation comes in the TLS handshake, or between the connection and the request; and in the second
+    case the connection keeps its place in the pool for ever."""
+
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        if self.info() != "CONNECTING":
+            return await super().handle_async_request(request)
+        opened: list[httpcore.AsyncNetworkStream] = []
+        before = _opened.set(opened)
+        try:
+            return await super().handle_async_request(request)
+        except BaseException:
+            await self.aclose()
+            for stream in opened:
+                await stream.aclose()
+            raise
+        finally:
+            _opened.reset(before)
+
+
+_opened: ContextVar[list[httpcore.AsyncNetworkStream] | None] = ContextVar("opened", default=None)
+
+
+class _Network(httpcore.AnyIOBackend):
+    """Tells the connection which sockets it opened."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        stream = await super().connect_tcp(host, port, timeout, local_address, socket_options)
+        opened = _opened.get()
+        if opened is not None:
+            opened.append(stream)
+        return stream
+
+
+class _CheckedNetwork(_Network):
+    """Connects to public addresses only, unless `allow_private`."""
+
     def __init__(self, allow_private: bool) -> None:
         self._allow_private = allow_private
-        self._network = httpcore.AnyIOBackend()
 
     async def connect_tcp(
         self,
@@ -150,18 +210,15 @@ class _Backend(httpcore.AsyncNetworkBackend):
         addresses = await self._resolve(host, port, timeout)
         for address in addresses[:-1]:
             try:
-                return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
+                return await super().connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 pass  # the error of the last address is raised
-        return await self._network.connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
+        return await super().connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
 
     async def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None
     ) -> httpcore.AsyncNetworkStream:
         raise TargetRefused("a Unix socket is no public address")
-
-    async def sleep(self, seconds: float) -> None:
-        await self._network.sleep(seconds)
 
     async def _resolve(self, host: str, port: int, timeout: float | None) -> list[str]:
         """At most three addresses, all of them public. Raises TargetRefused, and httpcore's ConnectError when there is

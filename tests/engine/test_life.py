@@ -58,17 +58,17 @@ def _runtime(folder: Path, **more: Any) -> _Recorded:
     return _Recorded(settings, lambda f, *args: runs.append(asyncio.create_task(f(*args))), [quick], **more)
 
 
-def _left(threads: set[threading.Thread]) -> list[object]:
-    """What a runtime has left behind: threads other than these, tasks of the loop, open files of the database."""
+def _left(threads: set[threading.Thread], folder: Path) -> list[object]:
+    """What a runtime has left behind: threads other than these, tasks of the loop, open files of its folder."""
     of_pool = "asyncio_"  # the loop keeps those of its own pool
     newer = [one for one in set(threading.enumerate()) - threads if not one.name.startswith(of_pool)]
     files = [str(file.resolve()) for file in Path("/proc/self/fd").iterdir()]
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    return [*newer, *tasks, *(one for one in files if "tasks.db" in one)]
+    return [*newer, *tasks, *(one for one in files if str(folder.resolve()) in one)]
 
 
 async def _left_nothing(threads: set[threading.Thread], folder: Path) -> None:
-    await until(lambda: not _left(threads), "the threads, tasks and files")
+    await until(lambda: not _left(threads, folder), "the threads, tasks and files")
     lock = FileLock(Settings(data_dir=str(folder)).database_path)
     lock.acquire()  # raises StoreBusy when it is held
     lock.release()
@@ -129,7 +129,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing_whatever_the_moment(tmp_
         else:
             opening.result()
             await runtime.close()
-        await until(lambda: not _left(before), f"the threads, tasks and files after {turns} turns of the loop")
+        await until(lambda: not _left(before, tmp_path), f"what it opened, after {turns} turns")
     assert cancelled > 0
     await _works(tmp_path)
 
