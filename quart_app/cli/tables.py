@@ -74,7 +74,7 @@ def errors(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def keys(document: Mapping[str, Any]) -> None:
     _table(
-        ("name", "scopes", "created", "used", "ends", "kinds", "source"),
+        ("name", "scopes", "created", "used", "ends", "kinds", "quotas", "source"),
         [
             (
                 one["name"],
@@ -83,6 +83,7 @@ def keys(document: Mapping[str, Any]) -> None:
                 one.get("last_used_at") or "",
                 _end_of_key(one),
                 ",".join(one.get("kinds") or ()),
+                ",".join(f"{name}={value}" for name, value in (one.get("quotas") or {}).items()),
                 one.get("source") or "",
             )
             for one in document["keys"]

@@ -11,6 +11,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from quart_app.core.quotas import Quotas
+
 Scope = Literal["read", "write", "admin"]
 
 SCOPES: Final[tuple[Scope, ...]] = ("read", "write", "admin")
@@ -23,12 +25,13 @@ _KEY: Final = re.compile(r"[\x21-\x2b\x2d-\x7e]{16,512}")
 
 class Caller(msgspec.Struct, frozen=True):
     """`name` is the key's name, and the owner of what the caller makes; "" when there are no keys. `kinds`: those that
-    it may start; None: all. `until` (ms UTC): when the secret that it has sent expires."""
+    it may start; None: all. `until` (ms UTC): when the secret that it has sent expires. `quotas`: those of its own."""
 
     name: str
     scopes: frozenset[str]
     kinds: frozenset[str] | None = None
     until: int | None = None
+    quotas: Quotas | None = None
 
     @property
     def sees(self) -> str | None:
@@ -56,6 +59,7 @@ class Key(msgspec.Struct, frozen=True):
     last_used_at: int | None = None
     old_hash: str | None = None
     old_until: int | None = None
+    quotas: Quotas | None = None
 
 
 class KeyRing:
@@ -87,7 +91,7 @@ class KeyRing:
         scopes = frozenset(SCOPES if "admin" in key.scopes else key.scopes)
         kinds = frozenset(key.kinds) if key.kinds else None
         for digest, until in secrets:
-            self._callers[digest] = (digest, Caller(key.name, scopes, kinds, until))
+            self._callers[digest] = (digest, Caller(key.name, scopes, kinds, until, key.quotas))
         self._digests[key.name] = [digest for digest, _ in secrets]
 
     def of(self, name: str, now: int) -> Caller | None:

@@ -24,7 +24,7 @@ from quart_app.engine.outbound_limits import OutboundLimits
 from quart_app.engine.processes.pool import Processes
 from quart_app.engine.registry import Declared, Registry, load_module
 from quart_app.engine.resources import OpenResources
-from quart_app.engine.upkeep import orphan_files, recovery
+from quart_app.engine.upkeep import file_sizes, orphan_files, recovery
 from quart_app.engine.upkeep.loop import Loop
 from quart_app.engine.upkeep.poller import Poller
 from quart_app.engine.upkeep.retention import Retention
@@ -45,6 +45,7 @@ from quart_app.service.family import Family
 from quart_app.service.going_back import GoingBack
 from quart_app.service.keys import Keys
 from quart_app.service.maintenance import Maintenance
+from quart_app.service.quotas import OwnerQuotas
 from quart_app.service.schedules import Schedules
 from quart_app.service.stacks import StackReader
 from quart_app.service.statistics import Statistics
@@ -63,6 +64,7 @@ from quart_app.store.keys import SqlActs, SqlKeys
 from quart_app.store.limits import SqlLimits
 from quart_app.store.protocols.flow import FlowStore
 from quart_app.store.protocols.users import UserStore
+from quart_app.store.quotas import SqlQuotas
 from quart_app.store.reports import SqlReports
 from quart_app.store.schedules import SqlSchedules
 from quart_app.store.sqlite.database import Database
@@ -146,6 +148,8 @@ class Parts:
         self.service.check_start = self.keys.check_start
         self.service.is_admin = lambda owner: self.keys.sees(owner) is None
         self.service.on_end = self._on_end
+        self.quotas = OwnerQuotas(SqlQuotas(self._db), clock, settings, self.keys)
+        self.service.hold_quotas = self.quotas.hold_tasks
         self.service.check_room = self.disk.check
         self.family = Family(self.service, self.flow_store)
         self.bulk = Bulk(self.service, self.store, SqlBulk(self._db, listener=self), clock, self.keys.sees)
@@ -154,7 +158,9 @@ class Parts:
         folder = settings.data_path.absolute() / FOLDER
         self.uploads = Uploads(self._upload_store, self.files, folder, clock, trust)
         self.uploads.check_room = self.disk.check
+        self.uploads.hold_quotas = self.quotas.hold_upload
         self.schedules = Schedules(self._schedule_store, self.service, clock, self.uploads.find)
+        self.schedules.most_of = self.quotas.schedules_of
         self.feed = EventFeed(self.store)
         self.streams = Streams(settings.max_streams, clock)
         self.keys.on_revoke = self.streams.dismiss
@@ -195,6 +201,7 @@ class Parts:
         figures = SqlStatistics(self._db)
         self.statistics = Statistics(figures, self.clock)
         self.maintenance = Maintenance(store, figures, retention, self.files, self.clock, trust)
+        self._file_sizes = file_sizes.FileSizes(self.files, self.quotas)
         self._poll_loop = self._loop("poller", self._poller.run_once, 1.0)
         self._schedule_loop = self._loop("scheduler", self._scheduler.run_once, 1.0)
         self._feed_loop = self._loop("feed", self.feed.run_once, 15.0)
@@ -210,6 +217,7 @@ class Parts:
             self._loop("retention", retention.run_once, 10.0),
             self._loop("disk", self.disk.run_once, disk.INTERVAL),
             self._loop("files", orphan_files.OrphanFiles(self.files, self._reports).run_once, orphan_files.INTERVAL),
+            self._loop("file-sizes", self._file_sizes.run_once, file_sizes.INTERVAL),
             self._loop("limits", self.limits.run_once, 10.0),
             self._loop("clients", self.clients.run_once, 10.0),
             self._loop("streams", self.streams.run_once, streams.INTERVAL),

@@ -10,7 +10,7 @@ import msgspec
 import uuid_utils
 
 from quart_app.clock import Clock, Trust, WallTrust
-from quart_app.core import arg_types, codec, return_types
+from quart_app.core import arg_types, codec
 from quart_app.core.errors import (
     ArgsTooLarge,
     Draining,
@@ -18,13 +18,13 @@ from quart_app.core.errors import (
     InvalidInput,
     QueueFull,
     ScopeNeeded,
-    TaskFailed,
     TaskNotFound,
     UnknownKind,
     UploadNotFound,
     WrongState,
 )
 from quart_app.core.fingerprint import fingerprint
+from quart_app.core.quotas import QuotaExceeded
 from quart_app.core.size_budget import SizeBudget
 from quart_app.core.task import (
     Count,
@@ -42,37 +42,14 @@ from quart_app.core.task_request import EnqueueOptions, TaskRequest
 from quart_app.engine.kind import TaskKind
 from quart_app.engine.registry import Registry
 from quart_app.engine.retry_store_call import WITHIN_RUN, retry_store_call
+from quart_app.service.quotas import Hold, HoldTasks, OneTask, no_quotas
+from quart_app.service.task_handle import TaskHandle
 from quart_app.service.unique import with_unique_key
 from quart_app.settings import Settings
 from quart_app.store.protocols.tasks import Store
 
 MAX_HISTORY: Final = 10_000  # events in one history answer
 FRESH: Final = 0.05  # seconds for which the count of waiting tasks is used
-
-
-class TaskHandle:
-    """What `kind.enqueue(…)` returns."""
-
-    def __init__(self, task_id: str, service: TaskService) -> None:
-        self.id = task_id
-        self._service = service
-
-    async def get(self) -> Task:
-        """The task as it is. Raises TaskNotFound when it was deleted."""
-        return await self._service.get(self.id)
-
-    async def result(self, timeout: float | None = None) -> Any:
-        """Wait for the end and return the result, of the type that the kind's function is annotated to return. Raises
-        TaskFailed, or TimeoutError after `timeout` seconds."""
-        task = await self._service.wait(self.id, timeout)
-        if not task.ended:
-            raise TimeoutError(f"task {self.id} has not ended after {timeout} s")
-        if task.status != "completed":
-            raise TaskFailed(f"task {self.id} {task.status}: {task.error_type}: {task.error_message}")
-        if task.result is None:
-            return None
-        kind = self._service.registry.get(task.kind)
-        return codec.loads(task.result) if kind is None else return_types.read(task.result, kind.function)
 
 
 class TaskService:
@@ -89,6 +66,7 @@ class TaskService:
         self.check_room: Callable[[], None] = lambda: None  # raises DiskLow
         self.check_start: Callable[[str, str], None] = lambda owner, kind: None
         """Raises KeyGone, KindRefused when a client of this owner may not start this kind."""
+        self.hold_quotas: HoldTasks = no_quotas
         self.limited_queues: Collection[str] = ()
         self.is_admin: Callable[[str], bool] = lambda owner: True
         """Whether this owner's key has the scope admin; the empty owner has all scopes."""
@@ -121,8 +99,8 @@ class TaskService:
     async def enqueue(self, requests: Sequence[TaskRequest]) -> list[Enqueued]:
         """Make all the tasks or none; they are on disk when this returns.
 
-        Raises UnknownKind, ScopeNeeded, InvalidArgs, QueueFull, IdempotencyConflict, KeyedTaskGone, DuplicateTask,
-        InvalidInput, StoreUnavailable.
+        Raises UnknownKind, ScopeNeeded, InvalidArgs, QueueFull, QuotaExceeded, IdempotencyConflict, KeyedTaskGone,
+        DuplicateTask, InvalidInput, StoreUnavailable.
         """
         now = self._clock.now()
         tasks = []
@@ -132,18 +110,23 @@ class TaskService:
             except (InvalidArgs, UnknownKind) as error:
                 error.index = index
                 raise
+        held: Hold | None = None
         ready = len({task.idempotency_key or task.id for task in tasks if task.ready})  # one key, one task
-        if ready:
-            try:
+        try:
+            if ready:
                 await self.reserve(ready)
-            except QueueFull:
-                # A replay or a duplicate makes nothing new, so a full queue is no reason to refuse it.
-                if not all(task.keyed for task in tasks) or not await self._store.known_keys(tasks):
-                    raise
+            held = await self.hold(tasks)
+        except (QueueFull, QuotaExceeded):
+            # A replay or a duplicate makes nothing new, so a full queue is no reason to refuse it.
+            if not all(task.keyed for task in tasks) or not await self._store.known_keys(tasks):
+                raise
         try:
             return await self._store.enqueue(tasks)
         except UploadNotFound as error:
             raise self.unknown_upload(requests, tasks, str(error)) from None
+        finally:
+            if held is not None:
+                held.release()
 
     async def enqueue_kind(self, kind: str, args: Mapping[str, Any], options: Mapping[str, Any]) -> TaskHandle:
         """For code: args are Python values that have a JSON form. In a handler it waits until the store takes writes.
@@ -236,6 +219,11 @@ class TaskService:
             if self._waiting + ready > limit:
                 raise QueueFull(f"{self._waiting} tasks are due and waiting; the limit is {limit}")
         self._waiting += ready
+
+    async def hold(self, tasks: Sequence[NewTask | OneTask]) -> Hold | None:
+        """Take what these tasks need of the quotas of their owners. Call `release` once they are written, or are not.
+        Raises QuotaExceeded, and InvalidArgs for one queue too many."""
+        return await self.hold_quotas(tasks)
 
     # --- reading
 

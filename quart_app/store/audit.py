@@ -14,6 +14,7 @@ import msgspec
 from quart_app.core.errors import ConfigError, StoreBroken
 from quart_app.core.lifecycle import CRASH, TRANSITIONS
 from quart_app.store import migrate
+from quart_app.store.audit_quotas import audit_quotas
 from quart_app.store.audit_reader import Interrupted, Reader, opened
 from quart_app.store.audit_statistics import audit_statistics
 
@@ -54,6 +55,7 @@ def audit(path: Path) -> Report:
             auditor.lanes()
             auditor.failures()
             auditor.counters()
+            audit_quotas(reader, auditor.find, auditor._count, auditor.report.skipped.append)
             audit_statistics(reader, auditor.find, auditor._count)
             auditor.integrity()
         except sqlite3.DatabaseError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from quart_app.clock import Trust, WallTrust
@@ -20,12 +20,13 @@ from quart_app.core.errors import (
     UnknownKind,
     WrongState,
 )
+from quart_app.core.quotas import QuotaExceeded
 from quart_app.core.schedule import MAX_COUNTED, TAG, Schedule, Turn, replanned, turn
 from quart_app.core.task import NewTask
 from quart_app.core.task_request import EnqueueOptions, TaskRequest
 from quart_app.engine.threads import in_thread
 from quart_app.engine.upkeep.next_due import NextDue
-from quart_app.store.protocols.tasks import ScheduleStore
+from quart_app.store.protocols.tasks import FireAnswer, ScheduleStore
 
 log = logging.getLogger("quart_app.schedules")
 
@@ -35,6 +36,10 @@ FULL_PAUSE: Final = 1000  # ms until a full queue is tried again
 END_PAUSE: Final = 100  # ms until the next look at a task whose cancel was requested
 
 
+class Held(Protocol):
+    def release(self) -> None: ...
+
+
 class ScheduledTasks(Protocol):
     """The methods of TaskService that a scheduler calls; their contracts are there."""
 
@@ -42,6 +47,8 @@ class ScheduledTasks(Protocol):
     check_start: Callable[[str, str], None]
 
     async def reserve(self, ready: int) -> None: ...
+
+    async def hold(self, tasks: Sequence[NewTask]) -> Held | None: ...
 
     def prepare(self, request: TaskRequest, now: int) -> NewTask: ...
 
@@ -119,19 +126,31 @@ class Scheduler:
         except (UnknownKind, ScopeNeeded, InvalidArgs, KeyGone, KindRefused) as error:
             await self._give_up(schedule, decided.next_at, error)
             return True
-        if fires:
-            await self._service.reserve(len(fires))
-            if busy and schedule.overlap == "cancel" and not await self._cancel_last(schedule):
-                return False
-        answer = await self._store.fire(schedule, fires, decided.next_at)
-        if answer == "known":
-            # It was planned anew after the clock stepped back: fires on record are not made again.
-            made = await self._store.made_fires(schedule.key, decided.fires)
-            fires = [(at, task) for at, task in fires if at not in made]
-            answer = await self._store.fire(schedule, fires, decided.next_at)
+        held = None
+        try:
+            if fires:
+                await self._service.reserve(len(fires))
+                held = await self._service.hold([task for _, task in fires])
+                if busy and schedule.overlap == "cancel" and not await self._cancel_last(schedule):
+                    return False
+            answer = await self._fire(schedule, fires, decided.next_at)
+        except (QuotaExceeded, InvalidArgs) as error:
+            await self._give_up(schedule, decided.next_at, error)
+            return True
+        finally:
+            if held is not None:
+                held.release()
         if answer == "fired":
             _tell(schedule, decided, len(fires), busy)
         return True
+
+    async def _fire(self, schedule: Schedule, fires: list[tuple[int, NewTask]], next_at: int | None) -> FireAnswer:
+        answer = await self._store.fire(schedule, fires, next_at)
+        if answer == "known":
+            # It was planned anew after the clock stepped back: fires on record are not made again.
+            made = await self._store.made_fires(schedule.key, [at for at, _ in fires])
+            answer = await self._store.fire(schedule, [(at, task) for at, task in fires if at not in made], next_at)
+        return answer
 
     def _prepare(self, schedule: Schedule, now: int) -> NewTask:
         options = EnqueueOptions(owner=schedule.owner, tags=(TAG + schedule.name,))
@@ -146,9 +165,9 @@ class Scheduler:
             return True  # it has ended meanwhile
 
     async def _give_up(self, schedule: Schedule, next_at: int | None, error: Exception) -> None:
-        """Drop this fire and record the reason in the schedule. A gone key is intended, so it is logged only once."""
+        """Drop this fire and record the reason in the schedule. What the operator intends is logged only once."""
         text = str(error)[:1000]
-        if not isinstance(error, KeyGone):
+        if not isinstance(error, KeyGone | QuotaExceeded):
             log.error("schedule %s cannot fire: %s", schedule.name, error)
         elif text != schedule.last_error:
             log.warning("schedule %s does not fire: %s", schedule.name, error)

@@ -216,7 +216,8 @@ class Store(Protocol):
         ...
 
     async def prune_counters(self, limit: int) -> int:
-        """Delete the counters of queues and kinds that have no tasks. Returns how many rows."""
+        """Delete the counters of queues and kinds that have no tasks, in all and of each owner. Returns how many,
+        of the larger sort."""
         ...
 
     # --- reading

@@ -14,7 +14,7 @@ from quart_app.web.openapi.texts import EVENT_TEXTS, FILTER_TEXTS, TEXT
 from quart_app.web.routes import history
 from quart_app.web.routes.audit_log import PAGE as ACTS_PAGE
 from quart_app.web.routes.events import AFTER, EVENT_FILTERS
-from quart_app.web.routes.keys import CANCEL, NewKey, Rotation
+from quart_app.web.routes.keys import CANCEL, KeyChange, NewKey, Rotation
 from quart_app.web.routes.schedules import PAGE, WHOSE, NewSchedule, ScheduleChanges
 from quart_app.web.routes.statistics import WINDOW
 from quart_app.web.routes.tasks import FILTERS, WAIT
@@ -178,12 +178,12 @@ OPERATIONS: Final[dict[str, Operation]] = {
         form="file",
     ),
     "keys.find": Operation(
-        "Keys", "List the keys", {200: Answer("All keys, without the keys themselves", shapes.Keys)}
+        "Keys", "List the keys", {200: Answer("All keys, without the keys themselves", shapes_of_access.Keys)}
     ),
     "keys.add": Operation(
         "Keys",
         "Add a key",
-        {201: Answer("The key", shapes.AddedKey)},
+        {201: Answer("The key", shapes_of_access.AddedKey)},
         (*WITH_BODY, 409, 422),
         body=NewKey,
         never={
@@ -191,10 +191,18 @@ OPERATIONS: Final[dict[str, Operation]] = {
             "properties": {"scopes": {"contains": {"const": "admin"}}, "kinds": {"type": "array"}},
         },
     ),
+    "keys.change": Operation(
+        "Keys",
+        "Change the quotas of a key",
+        {200: Answer("The key", shapes_of_access.Key)},
+        (*WITH_BODY, 404, 409, 422),
+        "They hold at once. null: those of the settings.",
+        body=KeyChange,
+    ),
     "keys.rotate": Operation(
         "Keys",
         "Make another secret for a key",
-        {200: Answer("The key", shapes.AddedKey)},
+        {200: Answer("The key", shapes_of_access.AddedKey)},
         (*WITH_BODY, 404, 409, 422),
         "The secret before opens the same for `grace` seconds more.",
         body=Rotation,
