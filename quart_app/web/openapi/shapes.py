@@ -250,7 +250,9 @@ class Schedule(msgspec.Struct):
     next_at: Annotated[Moment, Meta(description="null while it is paused")] | None
     last_fire_at: Moment | None
     last_task_id: uuid.UUID | None
-    last_error: Annotated[str, Meta(description="Why the last fire made no task")] | None
+    last_error: (
+        Annotated[str, Meta(description="Why the last fire made no task, or which missed fires are left out")] | None
+    )
 
 
 class SchedulePage(msgspec.Struct):
