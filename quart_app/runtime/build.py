@@ -24,11 +24,10 @@ from quart_app.engine.outbound_limits import OutboundLimits
 from quart_app.engine.processes.pool import Processes
 from quart_app.engine.registry import Declared, Registry, load_module
 from quart_app.engine.resources import OpenResources
-from quart_app.engine.upkeep import file_sizes, orphan_files, recovery
+from quart_app.engine.upkeep import file_sizes, orphan_files, recovery, scheduler
 from quart_app.engine.upkeep.loop import Loop
 from quart_app.engine.upkeep.poller import Poller
 from quart_app.engine.upkeep.retention import Retention
-from quart_app.engine.upkeep.scheduler import Scheduler
 from quart_app.process import disk, http_clients
 from quart_app.process.disk import DiskFloor
 from quart_app.process.files import Files
@@ -195,7 +194,7 @@ class Parts:
             store, self.clock, settings.max_crashes, self._on_end, died_at, self.runner.held
         )
         self._poller = Poller(store, self._on_end, trust, self.task_ready)
-        self._scheduler = Scheduler(self._schedule_store, self.service, trust)
+        self._scheduler = scheduler.Scheduler(self._schedule_store, self.service, trust)
         trust.on_step_back += [self._poller.clock_set_back, self._scheduler.clock_set_back]
         retention = Retention(store, settings.retention_seconds, settings.retention_rows, trust)
         figures = SqlStatistics(self._db)
@@ -203,7 +202,7 @@ class Parts:
         self.maintenance = Maintenance(store, figures, retention, self.files, self.clock, trust)
         self._file_sizes = file_sizes.FileSizes(self.files, self.quotas)
         self._poll_loop = self._loop("poller", self._poller.run_once, 1.0)
-        self._schedule_loop = self._loop("scheduler", self._scheduler.run_once, 1.0)
+        self._schedule_loop = self._loop("scheduler", self._scheduler.run_once, 1.0, scheduler.SHARE)
         self._feed_loop = self._loop("feed", self.feed.run_once, 15.0)
         self.feed.notify = self._feed_loop.notify
         self._family_loop = self._loop("families", self.family.run_once, 5.0)
@@ -228,8 +227,8 @@ class Parts:
             self._loop("database", lambda _: self._storage.watch.look(store, bool(self.runner.runs)), 1.0),
         ]
 
-    def _loop(self, name: str, run_once: RunOnce, interval: float) -> Loop:
-        return Loop(name, run_once, self.clock, interval=interval)
+    def _loop(self, name: str, run_once: RunOnce, interval: float, share: float = 1.0) -> Loop:
+        return Loop(name, run_once, self.clock, interval, share)
 
     # --- services of the handlers
 

@@ -32,7 +32,8 @@ from quart_app.store.protocols.tasks import FireAnswer, ScheduleStore
 log = logging.getLogger("quart_app.schedules")
 
 CHUNK: Final = 50
-MISSED_AT_ONCE: Final = 100  # missed fires in one look: what comes meanwhile waits for no longer a transaction
+MISSED_AT_ONCE: Final = 50  # missed fires in one look: other writes wait for one such transaction
+SHARE: Final = 0.5  # of the time, for fires: while many are made, requests come between
 LONG: Final = 3_600_000  # ms: the fires of a longer time are counted in a thread, so that the event loop is free
 LEFT_OUT: Final = "missed fires that are left out"
 FULL_PAUSE: Final = 1000  # ms until a full queue is tried again
