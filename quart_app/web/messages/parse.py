@@ -259,6 +259,12 @@ def prefers_async(request: Request) -> bool:
     return any(one.strip().lower() == "respond-async" for one in (field(request, b"prefer") or "").split(","))
 
 
+def prefers_task(request: Request) -> bool:
+    """Whether the client sent `Prefer: return=representation` (RFC 7240): it wants the new task in the answer."""
+    preferred = (field(request, b"prefer") or "").lower().replace(" ", "").replace('"', "")
+    return "return=representation" in preferred.split(",")
+
+
 def prefer_wait(request: Request) -> float | None:
     """Seconds of `Prefer: wait=N` (RFC 7240), at most 60; None when the client did not send it."""
     prefer = field(request, b"prefer")

@@ -44,8 +44,8 @@ def empty(status: int, headers: dict[str, str] | None = None) -> Response:
     return response
 
 
-def created(made: Enqueued, message: str, prefix: str) -> Response:
-    """A 202 with the address of the task."""
+def created(made: Enqueued, message: str, prefix: str, shown: Task | None = None) -> Response:
+    """A 202 with the address of the task. `shown`: with the task itself, too."""
     status_url = f"{prefix}/tasks/{made.id}"
     document: dict[str, Any] = {
         "task_id": made.id,
@@ -56,6 +56,8 @@ def created(made: Enqueued, message: str, prefix: str) -> Response:
     }
     if made.duplicate:
         document |= {"message": "A task with this unique key is there already", "duplicate": True}
+    if shown is not None:
+        document |= task(shown, prefix)
     headers = {"Location": status_url, "Retry-After": "1"}
     if made.replayed:
         headers["Idempotency-Replayed"] = "true"

@@ -70,9 +70,9 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "tasks.create_many": Operation(
         "Tasks",
         "Start up to 1,000 tasks, all or none",
-        {202: Answer("All are on disk and will run", shapes.CreatedTasks)},
+        {202: Answer("All are on disk and will run", shapes.CreatedTasks, sometimes=("Preference-Applied",))},
         (*WITH_BODY, 409, 410, 422),
-        headers=("traceparent",),
+        headers=("Prefer", "traceparent"),
     ),
     "tasks.find": Operation(
         "Tasks",

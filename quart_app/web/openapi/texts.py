@@ -78,8 +78,9 @@ REQUEST_HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
         {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
     ),
     "Prefer": (
-        "`wait=N`: answer 200 with the ended task, or 202 after N seconds (0 to 60; RFC 7240)",
-        {"type": "string", "examples": ["wait=10"]},
+        "`wait=N`: answer 200 with the ended task, or 202 after N seconds (0 to 60; RFC 7240). "
+        "`return=representation`: a 202 has all members of the task",
+        {"type": "string", "examples": ["wait=10", "return=representation"]},
     ),
     "traceparent": ("W3C Trace Context, kept with the task; ignored when it cannot be read", {"type": "string"}),
     "Last-Event-ID": (
@@ -101,7 +102,10 @@ ANSWER_HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "Idempotency-Replayed": ("`true`: the key already made this task", {"type": "string", "const": "true"}),
     "RateLimit": ("What is left: `r` calls, and more in `t` seconds (draft-ietf-httpapi-ratelimit-headers-09)", TEXT),
     "RateLimit-Policy": ("What is allowed: `q` calls in any `w` seconds", TEXT),
-    "Preference-Applied": ("How long the server was ready to wait", {"type": "string", "pattern": "^wait=[0-9.]+$"}),
+    "Preference-Applied": (
+        "How long the server was ready to wait, and whether the answer has the task",
+        {"type": "string", "pattern": "^(wait=[0-9.]+)?(, )?(return=representation)?$"},
+    ),
 }
 PROBLEM_HEADERS: Final[dict[int, tuple[str, ...]]] = {
     401: ("WWW-Authenticate",),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -10,9 +12,9 @@ import msgspec
 from quart import Blueprint, Request, Response
 
 from quart_app.core import error_groups
-from quart_app.core.errors import InvalidArgs, InvalidInput, UnknownKind
+from quart_app.core.errors import InvalidArgs, InvalidInput, StoreUnavailable, TaskNotFound, UnknownKind
 from quart_app.core.size_budget import SizeBudget
-from quart_app.core.task import STATUSES, Task, TaskFilter
+from quart_app.core.task import STATUSES, Enqueued, Task, TaskFilter
 from quart_app.core.task_request import TaskRequest
 from quart_app.web.app_state import AppState, this_request
 from quart_app.web.messages import options, parse, render
@@ -91,9 +93,13 @@ class TaskViews:
                     applied["Idempotency-Replayed"] = "true"
                 return render.answer(render.task(task, self._state.prefix), headers=applied)
             made = msgspec.structs.replace(made, status=task.status)
-        response = render.created(made, MESSAGES.get(kind, "Task created"), self._state.prefix)
-        if wait is not None:
-            response.headers["Preference-Applied"] = f"wait={wait:g}"
+        applied = [f"wait={wait:g}"] if wait is not None else []
+        shown = (await self._shown([made])).get(made.id) if parse.prefers_task(request) else None
+        if shown is not None:
+            applied.append("return=representation")
+        response = render.created(made, MESSAGES.get(kind, "Task created"), self._state.prefix, shown)
+        if applied:
+            response.headers["Preference-Applied"] = ", ".join(applied)
         return response
 
     async def create_many(self) -> Response:
@@ -117,14 +123,29 @@ class TaskViews:
             made = await (start_on_record(self._state, request, asked) if recorded else service.accept(asked))
         except (InvalidArgs, UnknownKind) as error:
             raise _located(error, single) from None
-        prefix = self._state.prefix
+        prefix, whole = self._state.prefix, parse.prefers_task(request)
+        # The documents of older tasks have no common bound: those are not shown.
+        shown = await self._shown([one for one in made if not one.replayed and not one.duplicate]) if whole else {}
         tasks = [
             {"task_id": one.id, "status": one.status, "status_url": f"{prefix}/tasks/{one.id}"}
             | ({"replayed": True} if one.replayed else {})
             | ({"duplicate": True} if one.duplicate else {})
+            | (render.task(shown[one.id], prefix) if one.id in shown else {})
             for one in made
         ]
-        return render.answer({"tasks": tasks}, 202)
+        headers = {"Preference-Applied": "return=representation"} if whole else None
+        return render.answer({"tasks": tasks}, 202, headers)
+
+    async def _shown(self, made: Sequence[Enqueued]) -> dict[str, Task]:
+        """The tasks as they are, until their args and results reach MAX_PAGE; without those that are deleted."""
+        found: dict[str, Task] = {}
+        room = MAX_PAGE
+        for one in made:
+            if room > 0:
+                with contextlib.suppress(TaskNotFound, StoreUnavailable):  # it is made: no error now
+                    found[one.id] = task = await self._state.service.get(one.id)
+                    room -= len(task.args or "") + len(task.result or "")
+        return found
 
     async def show(self, task_id: str) -> Response:
         request = this_request()
