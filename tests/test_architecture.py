@@ -30,15 +30,13 @@ ROOMS: dict[str, set[str]] = {
     "clock": {"core"},
     "store": {"core", "process.forks"},
     "engine": {"core", "store.protocols", *TOLD},
-    "engine.processes.child": {
-        "core",
-        "engine",
-        "process.setup",
-        *TOLD,
-    },  # has no runtime: it makes what a handler needs
+    # Has no runtime: it makes what a handler needs.
+    "engine.processes.child": {"core", "engine", "process.setup", *TOLD},
     "service": {"core", "store.protocols", "engine", "process.descriptors", *TOLD},
     # What a user's own module may import: the package's own names, and the errors and types of core.
     "tasks": {"core", "engine.__init__"},
+    # Over HTTP only: it is used where nothing of the server is installed.
+    "client": {"core"},
     "runtime": {"core", "store", "engine", "service", "tasks", "process.files", "process.disk", "process.http_clients"},
     # Around the service: these know nothing of it.
     "process": {"core"},
@@ -49,7 +47,17 @@ ROOMS: dict[str, set[str]] = {
     "app": {"core", "engine.registry", "runtime", "service", "web", "process"},
     "asgi": {"core", "app", "process"},
     # Over HTTP, or in this process through the app; and what needs no server goes to the store's own files.
-    "cli": {"core", "app", "runtime", "process", "store.audit", "store.sqlite.backup", "store.sqlite.lock", ""},
+    "cli": {
+        "core",
+        "client",
+        "app",
+        "runtime",
+        "process",
+        "store.audit",
+        "store.sqlite.backup",
+        "store.sqlite.lock",
+        "",
+    },
     "__main__": {"cli"},
     "": {"core", "engine.__init__", "app"},
 }
@@ -87,7 +95,10 @@ DRIVERS: dict[str, set[str]] = {
     "reportlab": {"tasks.pdf", "tasks.pdf_text"},
     "structlog": {"process.logs", "engine"},
     "prometheus_client": {"process.metrics", "web.routes.metrics"},
-    "httpx": {"runtime", "engine.context", "engine.services", "cli", "process.http_clients", "tasks", "web.examples"},
+    "httpx": {
+        *("client", "runtime", "engine.context", "engine.services", "cli", "process.http_clients", "tasks"),
+        "web.examples",
+    },
     "httpcore": {"process.http_clients"},
     "cv2": {"tasks.detect_faces"},
     "PIL": {"tasks.detect_faces"},
@@ -219,6 +230,8 @@ def test_no_room_imports_what_is_behind_a_wall() -> None:
         ("process.files", "quart_app.engine.attempt", False),
         ("runtime", "quart_app.web.routes.tasks", False),
         ("runtime", "quart_app.app", False),
+        ("client.calls", "quart_app.engine.kind", False),
+        ("client.task", "quart_app.service.tasks", False),
         ("", "quart_app.store.protocols.tasks", False),
     ],
 )

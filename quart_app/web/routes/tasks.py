@@ -93,13 +93,13 @@ class TaskViews:
                     applied["Idempotency-Replayed"] = "true"
                 return render.answer(render.task(task, self._state.prefix), headers=applied)
             made = msgspec.structs.replace(made, status=task.status)
-        applied = [f"wait={wait:g}"] if wait is not None else []
+        honoured = [f"wait={wait:g}"] if wait is not None else []
         shown = (await self._shown([made])).get(made.id) if parse.prefers_task(request) else None
         if shown is not None:
-            applied.append("return=representation")
+            honoured.append("return=representation")
         response = render.created(made, MESSAGES.get(kind, "Task created"), self._state.prefix, shown)
-        if applied:
-            response.headers["Preference-Applied"] = ", ".join(applied)
+        if honoured:
+            response.headers["Preference-Applied"] = ", ".join(honoured)
         return response
 
     async def create_many(self) -> Response:
