@@ -14,7 +14,7 @@ from quart_app.core import return_types
 from quart_app.core.errors import ClaimLost
 from quart_app.engine import output
 from quart_app.engine.context import TaskContext
-from quart_app.engine.kind import Handle, TaskKind
+from quart_app.engine.kind import TaskHandle, TaskKind
 from quart_app.engine.outbound_limits import Permit
 from quart_app.engine.suspension import CALLER, INSIDE_STEP
 
@@ -93,7 +93,7 @@ class BlockingTaskContext:
     def resource(self, name: str) -> Any:
         return unless_cancelled(self._context, self._loop, self._context.resource(name))
 
-    def enqueue(self, kind: str, args: Mapping[str, Any] | None = None, **options: Any) -> Handle:
+    def enqueue(self, kind: str, args: Mapping[str, Any] | None = None, **options: Any) -> TaskHandle[Any]:
         return self._wait(self._context.enqueue(kind, args, **options))  # type: ignore[no-any-return]
 
     def query(self, name: str, /, **params: object) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from quart_app.core.errors import ClaimLost, StoreClosed
 from quart_app.core.secret import hide
 from quart_app.core.task import Claimed
 from quart_app.engine import output
-from quart_app.engine.kind import Handle
+from quart_app.engine.kind import TaskHandle
 from quart_app.engine.outbound_limits import Permit
 from quart_app.engine.recorder import Recorder
 from quart_app.engine.retry_store_call import retry_store_call
@@ -260,7 +260,7 @@ class TaskContext(WaitingMethods):
             await self._write_log(codec.encode({"message": FULL}))
         return False
 
-    async def enqueue(self, kind: str, args: Mapping[str, Any] | None = None, **options: Any) -> Handle:
+    async def enqueue(self, kind: str, args: Mapping[str, Any] | None = None, **options: Any) -> TaskHandle[Any]:
         """Enqueue another task of the same owner. The call is not recorded: use it inside a step, or with an
         `idempotency_key`, when a replay must not enqueue a second one."""
         options.setdefault("owner", self._task.owner)
