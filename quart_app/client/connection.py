@@ -31,7 +31,7 @@ def settings(url: str, key: str | None, given: Mapping[str, Any]) -> dict[str, A
 
 
 def where(url: str) -> str:
-    """The URL for messages, without a password. Raises ValueError."""
+    """The URL for messages. Raises ValueError; its message does not show a password."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -39,6 +39,8 @@ def where(url: str) -> str:
         raise ValueError(f"cannot use this URL: {error}") from None
     if parts.scheme not in ("http", "https") or not host:
         raise ValueError("cannot use this URL: it must begin with http:// or https:// and name a host")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("cannot use this URL: it has a name or a password; a key is given as `key`")
     if parts.query or parts.fragment:
         raise ValueError("cannot use this URL: it has a query or a fragment")
     shown = f"[{host}]" if ":" in host else host
