@@ -33,7 +33,7 @@ class Reader:
         match block.run.split():
             case ["file", name]:
                 with (self._checkout.folder / name).open("a") as file:
-                    file.write(block.text)
+                    file.write(self._here(block.text))
             case ["server"]:
                 ((command, _),) = readme.commands(block)
                 self._server = self._checkout.start(self._here(command), self._log)

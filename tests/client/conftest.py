@@ -15,6 +15,7 @@ from tests.acceptance.harness import HOSTILE, Server
 
 KINDS = Path(__file__).with_name("kinds.py")
 TASKS = f"{HOSTILE},{KINDS}"
+UNKNOWN = "01a1fc91-bf65-7cf5-9e74-aba76276041c"  # an id that no task has
 MakeClient = Callable[..., Any]
 
 
