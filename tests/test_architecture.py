@@ -58,6 +58,10 @@ ROOMS: dict[str, set[str]] = {
         "store.sqlite.lock",
         "",
     },
+    # What users test their tasks with: the runtime, moved by hand.
+    "testing": {
+        *("core", "engine", "service", "tasks", "runtime", "app", "store.at_once", "store.claim_one"),
+    },
     "__main__": {"cli"},
     "": {"core", "engine.__init__", "app"},
 }
@@ -76,7 +80,9 @@ FOR_ANNOTATIONS: dict[str, set[str]] = {
 
 # A library of the world -> the only places that may know it.
 DRIVERS: dict[str, set[str]] = {
-    "quart": {"app", "web"},
+    "quart": {"app", "web", "testing"},  # there for annotations alone
+    "pytest": {"testing.plugin"},
+    "pytest_asyncio": {"testing.plugin"},
     "hypercorn": {
         *("process.server", "process.hypercorn_connections"),
         *("web.protection.hypercorn_patches", "web.protection.hypercorn_http2"),

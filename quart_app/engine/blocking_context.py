@@ -56,11 +56,12 @@ class BlockingTaskContext:
             return return_types.read(self._wait(context.recorder.steps.output(name)), fn)
         # A handler may have threads of its own: when one suspends the task, the steps of the others are recorded first.
         suspension = context.recorder.suspension
+        call = context._called_by_step(name, fn)
         if not suspension.begin_at_once():
             self._wait(suspension.begin())
         inside = INSIDE_STEP.set(name)
         try:
-            value = self._wait(fn(*args, **kwargs)) if inspect.iscoroutinefunction(fn) else fn(*args, **kwargs)
+            value = self._wait(call(*args, **kwargs)) if inspect.iscoroutinefunction(call) else call(*args, **kwargs)
         except BaseException as error:
             self._loop.call_soon_threadsafe(suspension.end, error)
             raise

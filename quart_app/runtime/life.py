@@ -123,6 +123,8 @@ class Runtime(Parts):
 
     async def _open_database(self) -> None:
         self._db = await self._storage.open()
+        if self.settings.synchronous != "FULL":
+            log.warning("QUART_APP_SYNCHRONOUS=NORMAL: a power cut may lose the last moments")
 
     async def _build(self) -> None:
         self.build(self._db)

@@ -241,14 +241,14 @@ class TaskService:
         self, task_id: str, timeout: float | None, owner: str | None = None, version: int | None = None
     ) -> Task:
         """Return the task once it has ended or after `timeout` seconds; with `version`, once its version differs."""
-        ends = None if timeout is None else self._clock.monotonic() + timeout
+        loop = asyncio.get_running_loop()  # its time, as `asyncio.wait` goes by it
+        ends = None if timeout is None else loop.time() + timeout
         while True:
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             watchers = self._watchers.setdefault(task_id, set())
-            watchers.add(future)  # before the read, so that no change falls between the two
+            watchers.add(future := loop.create_future())  # before the read, so that no change falls between the two
             try:
                 task = await self.get(task_id, owner)
-                left = None if ends is None else ends - self._clock.monotonic()
+                left = None if ends is None else ends - loop.time()
                 done = task.ended if version is None else task.version != version
                 if done or (left is not None and left <= 0) or not self.accepting:
                     return task

@@ -194,11 +194,15 @@ class Database:
                     return
         finally:
             # Also when the event loop is closed: no caller may wait for an answer that cannot come.
-            self._closing = True
-            for write in self._waiting.take_all():
-                if not write.future.done():
-                    write.future.set_exception(StoreClosed("the store is closed"))
-                    write.future.exception()
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Write nothing more, not even what waits to be written. `close` is still due."""
+        self._closing = True
+        for write in self._waiting.take_all():
+            if not write.future.done():
+                write.future.set_exception(StoreClosed("the store is closed"))
+                write.future.exception()
 
     def _take(self) -> list[Write]:
         """The writes of the next transaction."""
