@@ -53,10 +53,10 @@ class Reader:
             case _:
                 raise AssertionError(f"{block.page}:{block.line}: unknown comment {block.run!r}")
 
-    def stop(self) -> int | None:
-        """Ctrl-C in the first terminal; the server's exit code."""
+    def stop(self) -> int:
+        """Ctrl-C in the first terminal; the server's exit code, 0 when none was started."""
         if self._server is None:
-            return None
+            return 0
         self._server.terminate()
         try:
             return self._server.wait(DEADLINE)

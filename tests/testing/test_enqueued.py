@@ -52,7 +52,7 @@ async def test_args_are_checked_as_in_production(kit: TaskKit) -> None:
         await kit.enqueue("welcome", {"nam": "ada"})
     with pytest.raises(InvalidArgs, match="delai"):
         await kit.enqueue("welcome", {"name": "ada"}, delai=3)
-    with pytest.raises(UnknownKind, match="no kind 'welcom' is registered; there are: add, album, .*welcome"):
+    with pytest.raises(UnknownKind, match=r"no kind 'welcom' is registered; there are: add, album, .*welcome"):
         await kit.enqueue("welcom", {"name": "ada"})
     assert kit.all_enqueued() == []
 

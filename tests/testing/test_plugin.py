@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.checkout import ROOT
 
-TASKS = '''
+TASKS = """
 from quart_app import TaskContext, task
 
 sent = []
@@ -30,7 +30,7 @@ async def invite(ctx: TaskContext, address: str) -> str:
 async def invite_all(addresses):
     for address in addresses:
         await invite.enqueue(address=address)
-'''
+"""
 
 CONFTEST = """
 import pytest

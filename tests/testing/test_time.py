@@ -145,7 +145,7 @@ def test_times_as_people_write_them(text: str | float | timedelta, ms: int) -> N
 
 @pytest.mark.parametrize("wrong", ["", "2", "days", "2 fortnights", "two days", "-1 day", -1, float("inf"), None, True])
 async def test_what_is_no_time_is_one_line(kit: TaskKit, wrong: object) -> None:
-    with pytest.raises(ValueError, match="a time is seconds, a timedelta, or a text|time goes forward only") as caught:
+    with pytest.raises(ValueError, match=r"a time is seconds, a timedelta, or a text|time goes forward only") as caught:
         await kit.advance(wrong)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
     assert kit.now() == MONDAY

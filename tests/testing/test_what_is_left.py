@@ -31,6 +31,21 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def write(file: Path, text: str) -> None:
+    file.write_text(text)
+
+
+def write_hello(folder: Path) -> str:
+    """The path of a module of tasks."""
+    file = folder / "hello.py"
+    write(file, 'from quart_app import task\n\n@task("hello")\nasync def hello(): return "hi"\n')
+    return str(file)
+
+
 async def everything(kit: TaskKit) -> None:
     await shop.sign_up("ada")
     await kit.crash_at("in step fetch")
@@ -78,7 +93,7 @@ async def test_threads_tasks_files_and_the_environment(folder: Path, use: Callab
     try:
         async with TaskKit([shop]) as kit:
             await use(kit)
-            assert list(folder.iterdir())
+            assert names(folder)
     except LookupError:
         assert use is a_failure
     await until(lambda: not left(), "threads, tasks and files")
@@ -102,12 +117,12 @@ async def test_a_kit_that_cannot_be_opened_leaves_nothing(folder: Path) -> None:
         await TaskKit([shop, task("welcome")(shop.welcome.function)]).open()
     with pytest.raises(ValueError, match="has no tasks"):
         await TaskKit([shop], app=Quart("other")).open()
-    assert list(folder.iterdir()) == []
+    assert names(folder) == []
 
 
 async def test_a_closed_kit_says_so() -> None:
     kit = TaskKit([shop])
-    for ask in (lambda: kit.all_enqueued(), lambda: kit.now(), lambda: kit.client, lambda: kit.settings):
+    for ask in (kit.all_enqueued, kit.now, lambda: kit.client, lambda: kit.settings):
         with pytest.raises(RuntimeError, match="the kit is closed: it works inside of `async with TaskKit"):
             ask()
     for call in (kit.drain, kit.crash, lambda: kit.enqueue("welcome"), lambda: kit.advance(1)):
@@ -128,14 +143,14 @@ async def test_it_does_not_touch_the_database_of_the_environment(
     async with TaskKit([]) as kit:
         with pytest.raises(UnknownKind):
             await kit.enqueue("welcome", {"name": "ada"})
-    assert list(tmp_path.iterdir()) == []
+    assert names(tmp_path) == []
 
 
 async def test_kinds_come_from_the_dotenv_of_the_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("QUART_APP_TASKS", raising=False)
-    Path("hello.py").write_text('from quart_app import task\n\n@task("hello")\nasync def hello(): return "hi"\n')
-    Path(".env").write_text("QUART_APP_TASKS=hello.py\n")
+    write_hello(tmp_path)
+    write(tmp_path / ".env", "QUART_APP_TASKS=hello.py\n")
     async with TaskKit() as kit:
         assert (await kit.run_task("hello")).result == "hi"
     async with TaskKit(settings={"tasks": "tests.testing.shop"}) as kit:
@@ -143,9 +158,7 @@ async def test_kinds_come_from_the_dotenv_of_the_folder_too(tmp_path: Path, monk
 
 
 async def test_names_files_and_kinds_themselves_are_tasks(tmp_path: Path) -> None:
-    file = tmp_path / "hello.py"
-    file.write_text('from quart_app import task\n\n@task("hello")\nasync def hello(): return "hi"\n')
-    async with TaskKit([str(file), shop.welcome, "tests.engine.process_kinds"]) as kit:
+    async with TaskKit([write_hello(tmp_path), shop.welcome, "tests.engine.process_kinds"]) as kit:
         assert (await kit.run_task("hello")).result == "hi"
         await kit.run_task(shop.welcome, {"name": "ada"})
 
@@ -175,7 +188,17 @@ async def test_the_client_asks_the_whole_app() -> None:
         answer = await (await kit.client.get(f"/tasks/{made['task_id']}")).get_json()
         assert (answer["status"], answer["result"]) == ("completed", "sent to ada")
         assert answer["completed_at"] == kit.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        for path in ("/", "/health", "/ready", "/status", "/metrics", "/openapi.json", "/limits", "/schedules", "/kinds"):
+        for path in (
+            "/",
+            "/health",
+            "/ready",
+            "/status",
+            "/metrics",
+            "/openapi.json",
+            "/limits",
+            "/schedules",
+            "/kinds",
+        ):
             assert (await kit.client.get(path)).status_code == 200, path
         assert (await kit.client.get("/tasks/01a1fc91-bf65-7cf5-9e74-aba76276041c")).status_code == 404
 
