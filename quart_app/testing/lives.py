@@ -13,7 +13,7 @@ from quart_app.core.errors import ConfigError
 from quart_app.core.task import Task
 from quart_app.engine.registry import Declared, Registry, load_module
 from quart_app.runtime import Runtime
-from quart_app.service.tasks import TaskHandle
+from quart_app.service.task_handle import TaskHandle
 from quart_app.settings import PREFIX, Settings
 from quart_app.testing.clock import VirtualClock
 from quart_app.testing.life import Life

@@ -18,7 +18,7 @@ from quart_app.core.errors import InvalidArgs, TaskNotFound, UnknownKind
 from quart_app.core.task import Task, TaskFilter
 from quart_app.engine.kind import TaskKind
 from quart_app.engine.registry import Declared
-from quart_app.service.tasks import TaskHandle
+from quart_app.service.task_handle import TaskHandle
 from quart_app.settings import PREFIX, Settings
 from quart_app.testing.clock import VirtualClock, moment
 from quart_app.testing.durations import milliseconds
