@@ -16,6 +16,7 @@ from quart import Quart
 
 from quart_app import settings as settings_module
 from quart_app.core.errors import StartupError
+from quart_app.dashboard.site import DashboardViews
 from quart_app.engine.registry import Declared, Registry
 from quart_app.process import forks
 from quart_app.process.control_socket import ControlSocket
@@ -191,6 +192,7 @@ class QuartTasks:
             StatisticsViews(self.state),
             MetricsViews(self.state, self._metrics, lambda: 0.0 if self._watch is None else self._watch.lag),
             DocsViews(self.state),
+            DashboardViews(self.state),
         )
         for views in views_of_ours:
             blueprint = views.blueprint()

@@ -44,7 +44,9 @@ ROOMS: dict[str, set[str]] = {
     "process.http_clients": {"core", "engine.threads"},
     "process.server": {"core", "app", "process", "web.protection.listeners"},  # it starts the whole
     "web": {"core", "service", "process.metrics", "process.logs", "process.known_versions", ""},
-    "app": {"core", "engine.registry", "runtime", "service", "web", "process"},
+    # The pages for people. They ask the service as the routes do, and record acts as those do.
+    "dashboard": {"core", "service", "web"},
+    "app": {"core", "dashboard", "engine.registry", "runtime", "service", "web", "process"},
     "asgi": {"core", "app", "process"},
     # Over HTTP, or in this process through the app; and what needs no server goes to the store's own files.
     "cli": {
@@ -71,6 +73,7 @@ FOR_ANNOTATIONS: dict[str, set[str]] = {
     "engine.context": {"service"},
     "engine.services": {"service"},
     "web.app_state": {"runtime"},
+    "dashboard.schema_forms": {"engine.kind"},
     "web.routes.api_docs": {"engine.kind"},
     "web.openapi.document": {"engine.kind"},
     "web.openapi.kinds": {"engine.kind"},
@@ -80,7 +83,8 @@ FOR_ANNOTATIONS: dict[str, set[str]] = {
 
 # A library of the world -> the only places that may know it.
 DRIVERS: dict[str, set[str]] = {
-    "quart": {"app", "web", "testing"},  # there for annotations alone
+    "quart": {"app", "web", "dashboard", "testing"},  # in testing for annotations alone
+    "jinja2": {"dashboard.frame"},
     "pytest": {"testing.plugin"},
     "pytest_asyncio": {"testing.plugin"},
     "hypercorn": {
@@ -114,7 +118,7 @@ DRIVERS: dict[str, set[str]] = {
     "uuid_utils": {"service.tasks"},
     "cronsim": {"core.schedule"},
     "fcntl": {"store.sqlite.lock", "process.forks"},
-    "werkzeug": {"web"},
+    "werkzeug": {"web", "dashboard"},
 }
 SQL = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE \w+ SET|DELETE FROM|PRAGMA|BEGIN|CREATE (TABLE|INDEX))\s")
 

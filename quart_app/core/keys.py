@@ -113,6 +113,11 @@ class KeyRing:
         found = self._look_up(key)
         return found if found is not None and (found.until is None or now < found.until) else None
 
+    def of_secret(self, digest: bytes, now: int) -> Caller | None:
+        """The caller of the secret with this SHA-256; None when it is not valid at `now` (ms UTC)."""
+        found = self._callers.get(digest)
+        return found[1] if found is not None and (found[1].until is None or now < found[1].until) else None
+
     def expired(self, key: bytes) -> Caller | None:
         """The caller of a key for which `find` returns None, if the key was valid before."""
         return self._look_up(key)

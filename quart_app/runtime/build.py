@@ -46,6 +46,7 @@ from quart_app.service.keys import Keys
 from quart_app.service.maintenance import Maintenance
 from quart_app.service.quotas import OwnerQuotas
 from quart_app.service.schedules import Schedules
+from quart_app.service.sessions import Sessions
 from quart_app.service.stacks import StackReader
 from quart_app.service.statistics import Statistics
 from quart_app.service.streams import Streams
@@ -66,6 +67,7 @@ from quart_app.store.protocols.users import UserStore
 from quart_app.store.quotas import SqlQuotas
 from quart_app.store.reports import SqlReports
 from quart_app.store.schedules import SqlSchedules
+from quart_app.store.sessions import SqlSessions
 from quart_app.store.sqlite.database import Database
 from quart_app.store.statistics import SqlStatistics
 from quart_app.store.tasks import SqlStore
@@ -141,6 +143,7 @@ class Parts:
         settings, clock, trust = self.settings, self.clock, self.trust
         self.audit_log = AuditLog(SqlActs(self._db), clock, trust)
         self.keys = Keys(SqlKeys(self._db), clock, settings, self.audit_log)
+        self.sessions = Sessions(SqlSessions(self._db), clock, self.keys)
         self.clients = ClientLimit(self._limit_store, clock, settings.client_limit, settings.client_window, trust)
         self.service = TaskService(self.store, self.registry, clock, settings)
         self.service.trust = trust
@@ -221,6 +224,7 @@ class Parts:
             self._loop("clients", self.clients.run_once, 10.0),
             self._loop("streams", self.streams.run_once, streams.INTERVAL),
             self._loop("keys", self.keys.run_once, audit_log.INTERVAL),
+            self._loop("sessions", self.sessions.run_once, 60.0),
             self._loop("audit-log", self.audit_log.run_once, audit_log.INTERVAL),
             self._loop("uploads", self.uploads.run_once, 10.0),
             *([self._schedule_loop] if settings.schedules else []),

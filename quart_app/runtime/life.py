@@ -45,6 +45,7 @@ class Runtime(Parts):
         yield Step("parts", self._build, self._unbind_kinds)
         yield Step("connections", self._db.start)  # the database closes them
         yield Step("keys", self.keys.load, self._flush)
+        yield Step("sessions", self.sessions.load)
         if self.idle:
             return
         # Not for a command: it may be the one that makes the first key.

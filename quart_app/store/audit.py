@@ -136,13 +136,19 @@ class _Auditor:
             return self._read("keys", owner=owner, key=key, n=CHUNK)
 
     def access(self) -> None:
-        """Check the API keys and the audit log."""
+        """Check the API keys, the sessions and the audit log."""
         with self._read.snapshot(patient=True):
             keys = self._read("api_keys")
         self._count("API keys", len(keys))
         for name, wrong in keys:
             if wrong is not None:
                 self.find(f"API key {name!r} {wrong}")
+        with self._read.snapshot(patient=True):
+            sessions = self._read("audited_sessions")
+        self._count("sessions", len(sessions))
+        for name, wrong in sessions:
+            if wrong is not None:
+                self.find(f"a session of the key {name!r} {wrong}")
         seq = -LAST
         while True:
             with self._read.snapshot(patient=True):

@@ -35,8 +35,8 @@ FILES: Final = (
         "recovery",
     ),
     *("queues", "read", "errors", "bulk", "explain"),
-    *("claim_limits", "clock", "feed", "keys", "limits", "quotas", "reports", "schedules", "statistics", "uploads"),
-    "users",
+    *("claim_limits", "clock", "feed", "keys", "limits", "quotas", "reports", "schedules", "sessions"),
+    *("statistics", "uploads", "users"),
 )
 AUDIT: Final = ("audit", "audit_lanes", "audit_quotas", "audit_statistics")  # of `audit` alone
 _NAME: Final = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)

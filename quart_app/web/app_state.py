@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from quart_app.service.going_back import GoingBack
     from quart_app.service.keys import Keys
     from quart_app.service.schedules import Schedules
+    from quart_app.service.sessions import Sessions
     from quart_app.service.stacks import StackReader
     from quart_app.service.tasks import TaskService
     from quart_app.settings import Settings
@@ -48,6 +49,10 @@ class AppState:
     @property
     def keys(self) -> Keys:
         return self.started.keys
+
+    @property
+    def sessions(self) -> Sessions:
+        return self.started.sessions
 
     @property
     def audit_log(self) -> AuditLog:

@@ -30,6 +30,7 @@ _TAG: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,100}")
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _WAIT: Final = re.compile(r"wait\s*=\s*\"?([^\",;\s]*)\"?", re.IGNORECASE)
 MAX_WAIT: Final = 60.0
+FORM: Final = "application/x-www-form-urlencoded"
 
 NOTHING: Final = object()  # no body, which differs from the body `null`
 
@@ -218,6 +219,23 @@ async def json_body(request: Request, limit: int, max_nodes: int = codec.MAX_NOD
     if (field(request, b"content-encoding") or "identity").lower() != "identity":
         raise Problem(415, "encoded", "Unsupported Media Type", "bodies are taken without Content-Encoding")
     return codec.decode(data, max_nodes)
+
+
+async def form(request: Request, limit: int) -> dict[str, str]:
+    """The fields of a form, none of them twice. Raises Problem 408, 413, 415 and InvalidInput."""
+    data = await _body(request)
+    if len(data) > limit:
+        raise Problem(413, "body-too-large", "Body too large", f"bodies are limited to {limit} bytes")
+    if (field(request, b"content-type") or "").partition(";")[0].strip().lower() != FORM:
+        raise Problem(415, "not-json", "Unsupported Media Type", f"send the form with Content-Type: {FORM}")
+    try:
+        pairs = parse_qsl(data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=300)
+    except (ValueError, UnicodeError):
+        raise InvalidInput("the form cannot be read") from None
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise InvalidInput("a field of the form is given twice")
+    return found
 
 
 async def _body(request: Request) -> bytes:

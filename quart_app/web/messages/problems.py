@@ -137,6 +137,18 @@ def register(target: Quart | Blueprint) -> None:
     target.register_error_handler(Exception, _unexpected)
 
 
+async def answer_to(error: Exception) -> Response:
+    """The problem document of any error of a view."""
+    match error:
+        case QuartAppError():
+            return await _known(error)
+        case Problem():
+            return await _raised(error)
+        case HTTPException():
+            return await _http(error)
+    return await _unexpected(error)
+
+
 async def _known(error: QuartAppError) -> Response:
     for kind, status, slug, title in _KNOWN:
         if isinstance(error, kind):
