@@ -9,12 +9,12 @@ from typing import Final, NamedTuple
 from quart_app.core.statistics import Figures
 from quart_app.dashboard import texts
 
-WIDTH: Final = 720.0
-HEIGHT: Final = 150.0
+WIDTH: Final = 480.0
+HEIGHT: Final = 160.0
 LEFT: Final = 46.0  # room for the numbers of the axis
 BOTTOM: Final = 20.0  # and for its times
 TOP: Final = 10.0
-LABELS: Final = 6  # times below a chart, at most
+LABELS: Final = 5  # times below a chart, at most
 
 
 class Bar(NamedTuple):

@@ -103,6 +103,7 @@ class Frame:
             "clock": texts.clock,
             "moment": texts.moment,
             "segment": functools.partial(quote, safe=""),
+            "tags": lambda text: msgspec.json.decode(text, type=list[str]),
             "query": lambda values: urlencode({name: value for name, value in values.items() if value is not None}),
         }
 
@@ -143,6 +144,7 @@ class Frame:
             said=SAID.get(request.args.get("said", "")),
             version=__version__,
             address=self.here(),
+            fresh=status == 200 and request.method in ("GET", "HEAD"),
             **values,
         )
         response = Response(text, status, headers=HEADERS)

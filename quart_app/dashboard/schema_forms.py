@@ -109,7 +109,7 @@ def _field(name: str, node: Json, definitions: Json, required: bool) -> Field:
         name.replace("_", " "),
         kind,
         required,
-        ". ".join(one for one in (described, bounds) if one),
+        ". ".join(one for one in (described.rstrip("."), bounds) if one),
         choices,
         _example(node, nodes) if required else "",
         shown,

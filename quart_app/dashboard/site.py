@@ -31,6 +31,8 @@ FILES: Final = {
     "mark.svg": "image/svg+xml",
 }
 NAME: Final = "pages_of_quart_app"
+ACTS: Final = ("start", "pause", "resume", "cancel", "retry", "fork", "signal", "set", "trigger")
+WITH_PAGES: Final = ("tasks", "kinds")  # those of which each has a page of its own
 _STATIC: Final = Path(__file__).parent / "static"
 
 
@@ -48,6 +50,7 @@ class DashboardViews:
             *(WaitingPage, LiveViews),
         ):
             pages(frame).register(made)
+        self._frame = frame
         frame.add(made, "/dashboard/<path:rest>", self.elsewhere)
         return made
 
@@ -57,4 +60,8 @@ class DashboardViews:
         return await self._files.answer(_STATIC / asset, FILES[asset])
 
     async def elsewhere(self, rest: str) -> Response:
+        """No page; the address of a form, which somebody has loaded anew, leads to the page with that form."""
+        parts = rest.split("/")
+        if len(parts) == 3 and parts[2] in ACTS:
+            return self._frame.go("/".join(["dashboard", *parts[: 2 if parts[0] in WITH_PAGES else 1]]))
         raise NotFound

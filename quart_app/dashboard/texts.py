@@ -34,7 +34,7 @@ def duration(ms: float | None) -> str:
     if ms < 1000:
         return f"{ms:.0f} ms"
     if ms < 10_000:
-        return f"{ms / 1000:.1f} s"
+        return f"{ms / 1000:.1f}".removesuffix(".0") + " s"
     seconds = round(ms / 1000)
     parts: list[str] = []
     for size, name in _UNITS:

@@ -17,6 +17,8 @@ theme.addEventListener("change", () => {
   }
 });
 
+document.querySelector("nav [aria-current=page]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // --- questions before acts
 
 document.addEventListener("submit", (event) => {

@@ -52,7 +52,7 @@ function isOther(fresh) {
 }
 
 export async function look() {
-  if (looking || document.hidden || document.querySelector("dialog[open]")) return;
+  if (looking || document.hidden || !("changes" in document.body.dataset || "events" in document.body.dataset) || document.querySelector("dialog[open]")) return;
   looking = true;
   asked = false;
   const began = performance.now();
@@ -101,6 +101,10 @@ document.addEventListener("look", look);
 window.addEventListener("pageshow", (event) => event.persisted && look());
 
 // --- the stream that says when something has changed
+
+export function live() {
+  if (note.dataset.state !== "held") say("live", "live");
+}
 
 export function away() {
   say("away", "the server is away; this page goes on by itself");

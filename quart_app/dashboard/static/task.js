@@ -1,6 +1,6 @@
 // One task: its log and output line by line as they come, and the rest of the page at each change.
 
-import { away, changed, look } from "./live.js";
+import { away, changed, live, look } from "./live.js";
 
 const MOST = 1000; // lines that stay
 const list = document.getElementById("log");
@@ -21,12 +21,12 @@ function line(event) {
   text.className = "text";
   item.append(time, " ", text);
   if (event.type === "log") {
-    const { message = "", level = "", ...extra } = told.data;
+    const { message = "", level = "", fields } = told.data;
     item.className = `log ${level.toLowerCase()}`;
     text.textContent = message;
-    if (Object.keys(extra).length) {
+    if (fields && Object.keys(fields).length) {
       const code = document.createElement("code");
-      code.textContent = JSON.stringify(extra);
+      code.textContent = JSON.stringify(fields);
       item.append(" ", code);
     }
   } else {
@@ -48,6 +48,7 @@ function follow() {
   for (const name of ["status", "progress", "step"]) source.addEventListener(name, (event) => { keep(event); changed(); });
   source.addEventListener("open", () => {
     if (broken) changed();
+    else live();
     broken = false;
   });
   source.addEventListener("error", () => {
@@ -60,7 +61,8 @@ function follow() {
 }
 
 box.scrollTop = box.scrollHeight;
-follow();
+if (document.body.dataset.events) follow();
 document.addEventListener("looked", () => {
+  if (ended()) document.getElementById("live").hidden = true; // nothing more comes
   if (!source && !ended()) follow(); // it was retried
 });

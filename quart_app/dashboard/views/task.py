@@ -190,8 +190,7 @@ def _lines(events: list[Event]) -> list[dict[str, Any]]:
     for one in events:
         if one.name == "log":
             line = codec.loads(one.data or "{}")
-            extra = {name: value for name, value in line.items() if name not in ("message", "level")}
-            text = str(line.get("message", ""))
+            text, extra = str(line.get("message", "")), line.get("fields")
             found.append(_line(one, str(line.get("level", "")), text, codec.encode(extra) if extra else ""))
         elif one.name == "output":
             said = msgspec.json.decode(one.data or "{}", type=dict[str, msgspec.Raw])
