@@ -9,17 +9,18 @@ from quart_app import TaskContext, task
 
 
 @task("counts")
-async def counts(ctx: TaskContext, most: int = 10) -> int:
-    """Says each number once, over crashes too: but the one that a crash interrupts."""
+async def counts(ctx: TaskContext, most: int = 10, flag: str = "") -> int:
+    """Says each number once, over crashes too: but the one that a crash interrupts. At 10 it waits for a file."""
     for number in range(most):
-        await ctx.step(f"say-{number}", say, ctx, number)
+        await ctx.step(f"say-{number}", say, ctx, number, flag if number == 10 else "")
         await ctx.progress(number + 1, most)
     return most
 
 
-async def say(ctx: TaskContext, number: int) -> int:
+async def say(ctx: TaskContext, number: int, flag: str) -> int:
     await ctx.log(f"number {number}")
-    await asyncio.sleep(0.1)
+    while flag and not Path(flag).exists():  # noqa: ASYNC110, ASYNC240 - a file rings no bell
+        await asyncio.sleep(0.01)
     return number
 
 
