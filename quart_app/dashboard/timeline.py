@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Final, NamedTuple
 
 from quart_app.core.task import ErrorRecord, Event, StepRecord, Task
@@ -117,10 +118,11 @@ def _runs(statuses: Sequence[Event], errors: Sequence[ErrorRecord]) -> list[Run]
 def _segments(task: Task, statuses: Sequence[Event], now: int) -> list[Segment]:
     found: list[Segment] = []
     changes = [one for one in statuses if one.cause != "cancel_requested"]
-    for one, after in zip(changes, [*changes[1:], None], strict=True):
+    last = task.completed_at if task.ended and task.completed_at is not None else now
+    for one, after in zip_longest(changes, changes[1:]):
         if one.status not in ("pending", "processing"):
             continue
-        end = max(after.at if after is not None else now, one.at)
+        end = max(after.at if after is not None else last, one.at)
         lasted = texts.duration(end - one.at)
         if one.status == "pending":
             found.append(Segment(one.at, end, "wait", f"{WAITS.get(one.cause, 'waits')}: {lasted}"))

@@ -30,4 +30,5 @@ class SqlSessions:
         await self._db.write([Call("end_sessions", params={"hashes": msgspec.json.encode(list(hashes)).decode()})])
 
     async def sessions(self) -> list[Session]:
-        return [Session(*row) for row in await self._db.scan(self._db.text("sessions"), {})]
+        found = [Session(*row) for row in await self._db.scan(self._db.text("sessions"), {})]
+        return sorted(found, key=lambda one: (one.created_at, one.hash))

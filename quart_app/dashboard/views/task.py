@@ -74,7 +74,8 @@ class TaskPages:
         children = []
         if task.children:
             children = await service.find(TaskFilter(owner=sees, parent=task_id, limit=CHILDREN))
-        life = timeline(task, events, errors, steps, service.now(), query.get("idle") == "show")
+        told = events if not after else await service.events(task_id, 0, EVENTS, budget)
+        life = timeline(task, told, errors, steps, service.now(), query.get("idle") == "show")
         return self._frame.page(
             "task.html",
             f"{task.kind} {task_id[:13]}",

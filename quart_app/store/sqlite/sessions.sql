@@ -10,4 +10,4 @@ RETURNING hash;
 DELETE FROM sessions WHERE hash IN (SELECT value FROM json_each(:hashes)) RETURNING hash;
 
 -- name: sessions
-SELECT hash, name, secret, created_at, expires_at FROM sessions ORDER BY created_at, hash;
+SELECT hash, name, secret, created_at, expires_at FROM sessions;
