@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -13,6 +14,8 @@ NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 NAME_PATTERN: Final = r"[a-z0-9][a-z0-9._:-]{0,119}"  # of every limit: also kind:<kind>, queue:<queue>
 MOST: Final = 4  # limits of one kind
 OF_QUEUE: Final = "queue:"  # begins the name of a queue's limit
+KEYED: Final = "/"  # in the name of a gate: between its limit and the value of the limit's key
+MAX_KEY: Final = 100  # characters of that value
 MAX_CONCURRENCY: Final = 1_000_000
 MAX_RATE: Final = 100_000
 MAX_WINDOW: Final = 9_999_999  # seconds, more than a hundred days
@@ -115,6 +118,17 @@ class QueueUse(msgspec.Struct, frozen=True):
     def slots_wanted(self) -> int:
         """Slots that its tasks would take now, those that run included."""
         return self.processing + self.ready
+
+
+def gate_name(limit: str, value: Any) -> str:
+    """The gate for one value of a limit's key."""
+    text = msgspec.json.encode(value, order="sorted").decode()
+    return limit + KEYED + (text if len(text) <= MAX_KEY else hashlib.sha256(text.encode()).hexdigest())
+
+
+def limit_of(gate: str) -> str:
+    """The name of the limit that this gate is of."""
+    return gate.partition(KEYED)[0]
 
 
 def room_of(concurrency: int | None, running: int, rate: Rate | None, started: int) -> int | None:

@@ -127,7 +127,10 @@ class KeyedTaskGone(QuartAppError):
 
 
 class QueueFull(QuartAppError):
-    """The allowed number of tasks is due and waiting (503)."""
+    """The allowed number of tasks is due and waiting (503). `ends`: in how many seconds the refused one would have
+    ended, when that can be said."""
+
+    ends: int | None = None
 
 
 class DiskLow(QuartAppError):

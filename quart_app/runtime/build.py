@@ -41,6 +41,7 @@ from quart_app.service.error_groups import ErrorGroups
 from quart_app.service.event_feed import EventFeed
 from quart_app.service.explain import Explainer
 from quart_app.service.family import Family
+from quart_app.service.forecasts import Forecasts
 from quart_app.service.going_back import GoingBack
 from quart_app.service.keys import Keys
 from quart_app.service.maintenance import Maintenance
@@ -62,6 +63,7 @@ from quart_app.store.flow import SqlFlow
 from quart_app.store.going_back import SqlGoingBack
 from quart_app.store.keys import SqlActs, SqlKeys
 from quart_app.store.limits import SqlLimits
+from quart_app.store.protocols.explain import ExplainStore
 from quart_app.store.protocols.flow import FlowStore
 from quart_app.store.protocols.users import UserStore
 from quart_app.store.quotas import SqlQuotas
@@ -136,6 +138,7 @@ class Parts:
         self._reports = SqlReports(database)
         self._limit_store = SqlLimits(database)
         self._schedule_store = SqlSchedules(database, listener=self)
+        self.explain_store: ExplainStore = SqlExplain(database)
         self._upload_store = SqlUploads(database)
         database.on_commit = self._committed
 
@@ -181,7 +184,8 @@ class Parts:
         self.claim_limits.of_queues = slots
         self.service.cancel_run = self.runner.cancel
         self.stacks = StackReader(self.service, self.runner.stacks.of)
-        self.explainer = Explainer(SqlExplain(self._db), self.service, self.clock, self._place)
+        self.forecasts = Forecasts(self.explain_store, self.registry, self.clock, self._place)
+        self.explainer = Explainer(self.explain_store, self.service, self.clock, self._place)
         self.service.limited_queues = slots.keys()
         for kind in self.registry:
             kind.bind(self.service)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from quart_app.service.client_limits import ClientLimit
     from quart_app.service.error_groups import ErrorGroups
     from quart_app.service.family import Family
+    from quart_app.service.forecasts import Forecasts
     from quart_app.service.going_back import GoingBack
     from quart_app.service.keys import Keys
     from quart_app.service.schedules import Schedules
@@ -61,6 +62,10 @@ class AppState:
     @property
     def family(self) -> Family:
         return self.started.family
+
+    @property
+    def forecasts(self) -> Forecasts:
+        return self.started.forecasts
 
     @property
     def going_back(self) -> GoingBack:

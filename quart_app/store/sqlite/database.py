@@ -22,7 +22,7 @@ import aiosqlite
 from quart_app.core.errors import ReadTooLong, StoreBroken, StoreClosed, StoreUnavailable
 from quart_app.store import statements
 from quart_app.store.sqlite import integrity
-from quart_app.store.sqlite.bounded_query import ReaderConnection
+from quart_app.store.sqlite.bounded_query import ReaderConnection, Reading
 from quart_app.store.sqlite.scanner import Scanner
 from quart_app.store.sqlite.transaction import (
     TRANSACTION,
@@ -278,9 +278,9 @@ class Database:
 
     # --- reading
 
-    async def read(self, text: str, params: Params, large: bool = False) -> Iterable[Any]:
-        """One SELECT of few rows found by an index. `large`: they may have megabytes, so another reader takes them and
-        reads of single tasks need not wait. Raises StoreUnavailable."""
+    async def read(self, text: str, params: Params | Reading[Any], large: bool = False) -> Iterable[Any]:
+        """One SELECT, or a Reading, of few rows found by an index. `large`: they may have megabytes, so another reader
+        takes them and reads of single tasks need not wait. Raises StoreUnavailable."""
         reader = self._document_reader if large else self._point_reader
         try:
             return await reader.execute_fetchall(text, params)

@@ -155,6 +155,8 @@ async def _known(error: QuartAppError) -> Response:
             headers = {"Retry-After": RETRY_AFTER[slug]} if slug in RETRY_AFTER else {}
             if isinstance(error, QuotaExceeded):
                 headers.update(_rate_limit(error))
+            if isinstance(error, QueueFull) and error.ends is not None:
+                headers["Retry-After"] = str(error.ends)
             if status == 401:
                 headers["WWW-Authenticate"] = "Bearer"
             if isinstance(error, ScopeNeeded):  # RFC 6750, 3.1

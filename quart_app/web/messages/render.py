@@ -12,7 +12,7 @@ from quart import Response
 from quart_app.core import codec
 from quart_app.core.error_groups import ErrorGroup
 from quart_app.core.flow import WaitingTask
-from quart_app.core.task import Enqueued, ErrorRecord, Event, FeedEvent, StepRecord, Task
+from quart_app.core.task import TERMINAL, Enqueued, ErrorRecord, Event, FeedEvent, StepRecord, Task
 
 NULL: Final = msgspec.Raw(b"null")
 _encode: Final = msgspec.json.Encoder().encode
@@ -44,8 +44,11 @@ def empty(status: int, headers: dict[str, str] | None = None) -> Response:
     return response
 
 
-def created(made: Enqueued, message: str, prefix: str, shown: Task | None = None) -> Response:
-    """A 202 with the address of the task. `shown`: with the task itself, too."""
+def created(
+    made: Enqueued, message: str, prefix: str, shown: Task | None = None, ends: int | None = None
+) -> Response:
+    """A 202 with the address of the task. `shown`: with the task itself, too; `ends`: in how many seconds it will have
+    ended, when that can be said."""
     status_url = f"{prefix}/tasks/{made.id}"
     document: dict[str, Any] = {
         "task_id": made.id,
@@ -58,7 +61,8 @@ def created(made: Enqueued, message: str, prefix: str, shown: Task | None = None
         document |= {"message": "A task with this unique key is there already", "duplicate": True}
     if shown is not None:
         document |= task(shown, prefix)
-    headers = {"Location": status_url, "Retry-After": "1"}
+    after = "1" if ends is None or made.status in TERMINAL else str(ends)
+    headers = {"Location": status_url, "Retry-After": after}
     if made.replayed:
         headers["Idempotency-Replayed"] = "true"
     return answer(document, 202, headers)

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from quart_app.core.error_groups import PATTERN
 from quart_app.core.explanation import Reason
+from quart_app.core.task import Status
 from quart_app.web.openapi.shapes import Moment, Url
 
 
@@ -42,6 +43,7 @@ class LimitOfTask(msgspec.Struct):
 
 class Explained(msgspec.Struct):
     task_id: uuid.UUID
+    status: Status
     reason: Reason
     text: str
     position: int | Literal["1000+"] | None

@@ -12,7 +12,7 @@ import msgspec
 from quart import Blueprint, Request, Response
 
 from quart_app.core import error_groups
-from quart_app.core.errors import InvalidArgs, InvalidInput, StoreUnavailable, TaskNotFound, UnknownKind
+from quart_app.core.errors import InvalidArgs, InvalidInput, QueueFull, StoreUnavailable, TaskNotFound, UnknownKind
 from quart_app.core.size_budget import SizeBudget
 from quart_app.core.task import STATUSES, Enqueued, Task, TaskFilter
 from quart_app.core.task_request import TaskRequest
@@ -83,8 +83,14 @@ class TaskViews:
         if args is None:
             args = await parse.json_body(request, self._state.settings.max_body)
         asked = [TaskRequest(kind, {} if args is parse.NOTHING else args, chosen)]
+        ends = await self._state.forecasts.seconds(asked[0])
         recorded = ruling(self._state, request, kind)
-        (made,) = await (start_on_record(self._state, request, asked) if recorded else service.accept(asked))
+        try:
+            (made,) = await (start_on_record(self._state, request, asked) if recorded else service.accept(asked))
+        except QueueFull as error:
+            error.ends = ends
+            self._state.forecasts.count(asked, -1)
+            raise
         if wait is not None:
             task = await self._state.keys.during(caller(request), service.wait(made.id, wait))
             if task.ended:
@@ -93,11 +99,12 @@ class TaskViews:
                     applied["Idempotency-Replayed"] = "true"
                 return render.answer(render.task(task, self._state.prefix), headers=applied)
             made = msgspec.structs.replace(made, status=task.status)
+            ends = ends and max(ends - int(wait), 1)
         honoured = [f"wait={wait:g}"] if wait is not None else []
         shown = (await self._shown([made])).get(made.id) if parse.prefers_task(request) else None
         if shown is not None:
             honoured.append("return=representation")
-        response = render.created(made, MESSAGES.get(kind, "Task created"), self._state.prefix, shown)
+        response = render.created(made, MESSAGES.get(kind, "Task created"), self._state.prefix, shown, ends)
         if honoured:
             response.headers["Preference-Applied"] = ", ".join(honoured)
         return response
@@ -123,6 +130,11 @@ class TaskViews:
             made = await (start_on_record(self._state, request, asked) if recorded else service.accept(asked))
         except (InvalidArgs, UnknownKind) as error:
             raise _located(error, single) from None
+        except QueueFull as error:
+            error.ends = await self._state.forecasts.seconds(asked[0])
+            self._state.forecasts.count(asked[:1], -1)
+            raise
+        self._state.forecasts.count(asked)
         prefix, whole = self._state.prefix, parse.prefers_task(request)
         # The documents of older tasks have no common bound: those are not shown.
         shown = await self._shown([one for one in made if not one.replayed and not one.duplicate]) if whole else {}
