@@ -136,7 +136,7 @@ def queues(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def limits(rows: Sequence[Mapping[str, Any]]) -> None:
     _table(
-        ("name", "at once", "rate", "running", "started", "held back", "keys", ""),
+        ("name", "at once", "rate", "running, all keys", "started, all keys", "held back", "keys", ""),
         [
             (
                 row["name"],

@@ -102,7 +102,8 @@ class LimitUse(msgspec.Struct, frozen=True):
 class QueueUse(msgspec.Struct, frozen=True):
     """A queue as it is. `waiting`: tasks that are due; `ready`: those of them that could start now if there were slots,
     as the last claim saw it; `delayed`: not due, or asleep, or waiting for something else; `processing`: running.
-    `oldest_at`: when the one that waits for longest became due (ms UTC; None: none waits)."""
+    `oldest_at`: when the one that waits for longest became due (ms UTC; None: none waits). `new`: the change that this
+    answers made the queue, which no task and no kind knew."""
 
     name: str
     paused: bool
@@ -113,6 +114,7 @@ class QueueUse(msgspec.Struct, frozen=True):
     oldest_at: int | None
     concurrency: int | None
     rate: Rate | None
+    new: bool = False
 
     @property
     def slots_wanted(self) -> int:
