@@ -1,4 +1,5 @@
-"""Limits and turns without HTTP: what held-back tasks cost others, a hand-over, and limits that hold nothing back."""
+"""Limits and turns: what held-back tasks cost others, a hand-over, limits that hold nothing back, a single task beside
+another owner's many."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from benchmarks import turns
 from benchmarks.harness import Figure, Scale, median
 from benchmarks.kinds import noop
 from quart_app import Limit, runtime, task
@@ -33,7 +35,7 @@ async def limited() -> None: ...
 
 
 def run(scale: Scale) -> list[Figure]:
-    return asyncio.run(_run(scale))
+    return [*asyncio.run(_run(scale)), *turns.run(scale)]
 
 
 async def _run(scale: Scale) -> list[Figure]:
