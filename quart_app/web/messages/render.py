@@ -44,9 +44,7 @@ def empty(status: int, headers: dict[str, str] | None = None) -> Response:
     return response
 
 
-def created(
-    made: Enqueued, message: str, prefix: str, shown: Task | None = None, ends: int | None = None
-) -> Response:
+def created(made: Enqueued, message: str, prefix: str, ends: int | None = None, shown: Task | None = None) -> Response:
     """A 202 with the address of the task. `shown`: with the task itself, too; `ends`: in how many seconds it will have
     ended, when that can be said."""
     status_url = f"{prefix}/tasks/{made.id}"

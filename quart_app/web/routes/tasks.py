@@ -104,7 +104,7 @@ class TaskViews:
         shown = (await self._shown([made])).get(made.id) if parse.prefers_task(request) else None
         if shown is not None:
             honoured.append("return=representation")
-        response = render.created(made, MESSAGES.get(kind, "Task created"), self._state.prefix, shown, ends)
+        response = render.created(made, MESSAGES.get(kind, "Task created"), self._state.prefix, ends, shown)
         if honoured:
             response.headers["Preference-Applied"] = ", ".join(honoured)
         return response
