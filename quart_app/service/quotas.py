@@ -63,10 +63,11 @@ class _Owner:
         self.flying = _sum(self.flying, amount)
         self.queues.update(queues)
 
-    def release(self, amount: Amount) -> None:
-        """Whether it has landed or not, it counts until the next read."""
+    def release(self, amount: Amount, landed: bool) -> None:
+        """What has landed counts until the next read."""
         self.flying = _sum(self.flying, amount, -1)
-        self._landed = _sum(self._landed, amount)
+        if landed:
+            self._landed = _sum(self._landed, amount)
 
     def used(self) -> Amount:
         """At most this is used; nothing is known before the first read."""
@@ -81,9 +82,10 @@ class Hold:
     def __init__(self, parts: Iterable[tuple[_Owner, Amount]]) -> None:
         self._parts = list(parts)
 
-    def release(self) -> None:
+    def release(self, landed: bool = True) -> None:
+        """`landed` False: for certain nothing was written."""
         for owner, amount in self._parts:
-            owner.release(amount)
+            owner.release(amount, landed)
         self._parts.clear()
 
 
@@ -159,7 +161,7 @@ class OwnerQuotas:
                 amount = Amount(waiting, len(own) - waiting, size)
                 held.append(await self._hold(owner, amount, {task.queue for task in own}))
         except BaseException:
-            Hold(held).release()
+            Hold(held).release(landed=False)
             raise
         return Hold(held)
 

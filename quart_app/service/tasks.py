@@ -120,13 +120,15 @@ class TaskService:
             # A replay or a duplicate makes nothing new, so a full queue is no reason to refuse it.
             if not all(task.keyed for task in tasks) or not await self._store.known_keys(tasks):
                 raise
+        landed = True  # as long as nobody says that it has not
         try:
             return await self._store.enqueue(tasks)
         except UploadNotFound as error:
+            landed = False
             raise self.unknown_upload(requests, tasks, str(error)) from None
         finally:
             if held is not None:
-                held.release()
+                held.release(landed)
 
     async def enqueue_kind(self, kind: str, args: Mapping[str, Any], options: Mapping[str, Any]) -> TaskHandle:
         """For code: args are Python values that have a JSON form. In a handler it waits until the store takes writes.

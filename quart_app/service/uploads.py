@@ -58,7 +58,7 @@ class Uploads:
         the same owner are the same upload. An error of `pieces` is raised, and nothing is left behind. Raises
         UploadsFull, QuotaExceeded, DiskLow, StoreUnavailable."""
         self.check_room()
-        (await self.hold_quotas(owner, 0)).release()  # no byte is read from who may keep none
+        (await self.hold_quotas(owner, 0)).release(landed=False)  # no byte is read from who may keep none
         file = secrets.token_hex(16)
         try:
             writing = self._files.writing(FOLDER, file)
@@ -83,7 +83,7 @@ class Uploads:
             kept = await self._store.add_upload(row, now, now + UNUSED_MS, MAX_UNUSED)
         finally:
             if held is not None:
-                held.release()
+                held.release(landed=kept == row.file)
             if kept != row.file:  # it failed, or an upload of this key existed, or there are too many
                 await asyncio.to_thread(self._files.remove, FOLDER, row.file)
         if kept is None:
