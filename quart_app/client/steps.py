@@ -160,12 +160,15 @@ class Patience:
     def answered(self) -> None:
         self._failing_since, self._tries = None, 0
 
-    def pause(self, why: str, problem: Mapping[str, Any] | None = None, asked: float | None = None) -> Pause:
-        """The pause before the next try. `asked`: the seconds of Retry-After. Raises Unavailable, TimeoutError."""
+    def pause(
+        self, why: str, problem: Mapping[str, Any] | None = None, asked: float | None = None, silent: float = 0.0
+    ) -> Pause:
+        """The pause before the next try. `asked`: the seconds of Retry-After. `silent`: the seconds for which there was
+        no answer before the try was given up. Raises Unavailable, TimeoutError."""
         now = time.monotonic()
         self.tried = True
         if self._failing_since is None:
-            self._failing_since = now
+            self._failing_since = now - silent
         self.check()
         left = self._failing_since + self._most - now
         if left <= 0:
@@ -197,7 +200,7 @@ def ask(send: Send, patience: Patience, repeatable: bool = True) -> Steps[Answer
         elif not repeatable and not came.unsent:
             raise Unclear(came.why)
         else:
-            yield patience.pause(came.why)
+            yield patience.pause(came.why, silent=min(SLOW, send.timeout) if came.timed_out else 0.0)
 
 
 def checked(answer: Answer) -> Answer:

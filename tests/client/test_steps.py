@@ -61,6 +61,12 @@ def test_without_patience_the_first_trouble_is_the_last() -> None:
     assert gone.value.problem == {}
 
 
+def test_the_time_of_a_server_that_says_nothing_counts() -> None:
+    call = course(most=14)
+    with pytest.raises(Unavailable, match="nothing came"):
+        call.go(Lost("nothing came", timed_out=True))
+
+
 def test_what_will_not_work_later_is_told_at_once() -> None:
     with pytest.raises(Unavailable, match="bad certificate"):
         course().go(Lost("bad certificate", hopeless=True))
