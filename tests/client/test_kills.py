@@ -40,7 +40,8 @@ def test_a_wait_goes_on(
     client = make_client(server.url)
     task = client.create("gated", {"path": str(journal), "flag": str(flag)})
     waiting = pool.submit(client.wait, task)
-    until(lambda: len(lines_of(journal)) == 3, "the third step")
+    history = f"/tasks/{task.task_id}/history"
+    until(lambda: len(server.client.get(history).json()["steps"]) == 3, "the third step on record")
     again(server)
     again(server)
     assert not waiting.done()
