@@ -17,9 +17,11 @@ from quart_app.store.sqlite.database import Database
 from quart_app.store.sqlite.transaction import Run
 
 LANES: Final = 20  # of one owner that are looked at
+OTHER_LANES: Final = 200  # of one queue whose tasks are not among those without a lane
 OWNERS: Final = 100  # of one queue whose tasks are counted
 RUNS: Final = 100
-LOOKED: Final = 1000  # tasks among which they are looked for
+LOOKED: Final = 1000  # tasks that completed last, among which they are looked for
+LOOKED_OF_KIND: Final = 300  # tasks of the kind, when there are none
 LAST: Final = 2**62  # more than the number of any task
 
 T = TypeVar("T")
@@ -98,8 +100,9 @@ class _Reader:
 
     def _standing(self, spot: _Spot, ready: bool, crashes: int) -> Standing:
         limits = self._limits(spot)
-        before, looked = 0, {"kind": spot.kind, "looked": LOOKED, "most": RUNS}
-        runs = self._do("last_runs", **looked) or self._do("last_runs_of_kind", **looked)
+        before, of_kind = 0, {"kind": spot.kind, "most": RUNS}
+        runs = self._do("last_runs", looked=LOOKED, **of_kind)
+        runs = runs or self._do("last_runs_of_kind", looked=LOOKED_OF_KIND, **of_kind)
         if ready:
             gate = spot.parked or next((one.gate for one in limits if one.state.closed and not _of_queue(one)), None)
             mine, before = self._behind(spot, gate) if gate is not None else self._in_queue(spot)
@@ -150,7 +153,7 @@ class _Reader:
             return int(higher + earlier)
         total = 0
         if plain:
-            ((total,),) = self._do("plain_ready", queue=spot.queue, most=MANY)
+            ((total,),) = self._do("plain_ready", queue=spot.queue, most=OTHER_LANES)
         ((ready,),) = self._do("lanes_ready", lanes=_text(lanes))
         # Between the first and the last one of its priority, by its date.
         if plain and not spot.laned:
