@@ -8,6 +8,7 @@ from quart_app.core import codec
 from quart_app.core.errors import TaskNotFound
 from quart_app.core.flow import SIGNAL_PREFIX
 from quart_app.core.task import Task, TaskFilter
+from quart_app.testing.life import Life
 from quart_app.testing.lives import Lives
 from quart_app.testing.script import Given, listed
 from quart_app.testing.work import Work
@@ -23,9 +24,15 @@ class OneTask:
     async def run(self) -> None:
         """Raises AssertionError when it never ends, and for what was given and not asked for."""
         with self._work.at_work():
-            while not (task := self._read()).ended:
-                await self._step(task)
-                await self._lives.now.settle()
+            while True:
+                life = self._lives.now
+                with self._work.unless_dead(life):
+                    await life.settle()
+                    if (task := self._read()).ended:
+                        break
+                    await self._step(task, life)
+                if life.dead and life is self._lives.now:
+                    await self._work.wait()
         self._check(task)
 
     def _read(self) -> Task:
@@ -34,22 +41,19 @@ class OneTask:
             raise TaskNotFound(self._id)
         return task
 
-    async def _step(self, task: Task) -> None:
+    async def _step(self, task: Task, life: Life) -> None:
         """One thing that brings it nearer to its end."""
-        life, clock = self._lives.now, self._lives.clock
-        await life.settle()
+        clock = self._lives.clock
         waiting = [one for one in self._family(task) if not one.ended]
         if any(one.status == "processing" for one in waiting):
             # One that takes long may wait for another task, which is none of its children.
             if not await self._work.wait() and (other := await life.claim(None)) is not None:
-                life.start(other)
-                self._work.count()
+                self._work.start(life, other)
             return
         now = clock.now()
         for one in waiting:
             if _is_ready(one, now):
-                life.start(await life.claim_this(one))
-                self._work.count()
+                self._work.start(life, await life.claim_this(one))
                 await self._work.wait()
                 return
         if await self._send_signal(task):

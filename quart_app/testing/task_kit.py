@@ -27,7 +27,7 @@ from quart_app.testing.lives import KitHandle, Lives, declared_in, settings_of
 from quart_app.testing.one_task import OneTask
 from quart_app.testing.script import Given, Script
 from quart_app.testing.wanted import Wanted, number_of, what_is_there
-from quart_app.testing.work import Work
+from quart_app.testing.work import MOST, Work
 
 if TYPE_CHECKING:
     from quart import Quart
@@ -112,11 +112,10 @@ class TaskKit:
         if self._tasks is None and not {"tasks", f"{PREFIX}TASKS"} & self._given_settings.keys():
             name = f"{PREFIX}TASKS"
             tasks = settings_module.load({name: os.environ[name]} if name in os.environ else {}).tasks
-        if self._app is not None:
-            self._given_settings.setdefault("examples", 0)
-        return settings_of(self._folder, self._given_settings, tasks)
+        defaults = {"examples": 0} if self._app is not None else {}
+        return settings_of(self._folder, {**defaults, **self._given_settings}, tasks)
 
-    def _now(self) -> Lives:
+    def _lives_now(self) -> Lives:
         if self._lives is None:
             raise RuntimeError("the kit is closed: it works inside of `async with TaskKit(…) as kit`")
         return self._lives
@@ -126,14 +125,14 @@ class TaskKit:
     async def enqueue(self, kind: Kind, args: Mapping[str, Any] | None = None, **options: Any) -> KitHandle:
         """Make a task, as `kind.enqueue_with` does: delay, run_at, priority, queue, max_attempts, timeout, expires,
         tags, idempotency_key, unique_key, owner. Raises UnknownKind, InvalidArgs, QueueFull, DuplicateTask."""
-        lives = self._now()
+        lives = self._lives_now()
         made = await lives.now.service.enqueue_kind(self._name(kind), args or {}, options)
         return KitHandle(made.id, lives)
 
     async def get(self, task: str | TaskHandle) -> KitTask:
         """A task by its id, or by its handle. Raises TaskNotFound."""
         task_id = task if isinstance(task, str) else task.id
-        found = self._now().now.reader.get(task_id)
+        found = self._lives_now().now.reader.get(task_id)
         if found is None:
             raise TaskNotFound(task_id)
         return self._shown(found)
@@ -146,7 +145,7 @@ class TaskKit:
     def tasks(self, kind: Kind | None = None) -> list[KitTask]:
         """All tasks, whatever their status, in the order of their making. Raises UnknownKind."""
         name = None if kind is None else self._name(kind)
-        return [self._shown(row) for row in self._now().now.reader.find(TaskFilter(kind=name))]
+        return [self._shown(row) for row in self._lives_now().now.reader.find(TaskFilter(kind=name))]
 
     def assert_enqueued(
         self,
@@ -187,35 +186,36 @@ class TaskKit:
         return what_is_there(self.tasks(), self.now())
 
     def _shown(self, row: Task) -> KitTask:
-        life = self._now().now
+        life = self._lives_now().now
         return shown(row, life.reader.steps(row.id), life.registry)
 
     def _name(self, kind: Kind) -> str:
         name = kind.name if isinstance(kind, TaskKind) else kind
-        registry = self._now().now.registry
+        registry = self._lives_now().now.registry
         if not isinstance(name, str) or registry.get(name) is None:
             raise UnknownKind(f"no kind {name!r:.100} is registered; there are: {', '.join(registry.names())}")
         return name
 
     # --- running
 
-    async def drain(self, *, scheduled: bool = False, queue: str | None = None) -> int:
+    async def drain(self, *, scheduled: bool = False, queue: str | None = None, most: int = MOST) -> int:
         """Run what is due, and what that makes due: children, signals, parents. With `scheduled` also what waits for
         time alone, delays, retries and sleeps, each at its time; schedules do not fire, and waits for signals are left.
-        `queue`: the tasks of this queue alone. Returns how many runs there were; their errors stay in the tasks."""
-        self._now()
-        return await self._work.drain(scheduled, queue)
+        `queue`: the tasks of this queue alone. Returns how many runs there were; their errors stay in the tasks. Raises
+        AssertionError when more than `most` runs do not come to an end."""
+        self._lives_now()
+        return await self._work.drain(scheduled, queue, most)
 
     async def advance(self, time: float | str | datetime.timedelta) -> int:
         """Let time pass: seconds, a timedelta, or a text such as "2 days". What becomes due on the way runs, in order:
         delays, retries, sleeps, schedules, the time-outs of waits, expiries, limits. Returns how many runs there
         were. Raises ValueError."""
-        self._now()
+        self._lives_now()
         return await self._work.advance(milliseconds(time))
 
     def now(self) -> datetime.datetime:
         """What the clock of the kit shows, in UTC."""
-        self._now()
+        self._lives_now()
         return moment(self._clock.now())
 
     async def run_task(
@@ -238,7 +238,7 @@ class TaskKit:
                 raise InvalidArgs([(f"/{name}", str(error))]) from None
         handle = await self.enqueue(kind, args, **options)
         given = self._script.given[handle.id] = Given(steps or {}, signals or {})
-        await OneTask(self._now(), self._work, handle.id, given).run()
+        await OneTask(self._lives_now(), self._work, handle.id, given).run()
         return await self.get(handle)
 
     async def crash_at(self, place: str, kind: Kind | None = None) -> None:
@@ -250,20 +250,20 @@ class TaskKit:
 
     async def crash(self) -> None:
         """Crash now, while nothing runs, and start again on the same store."""
-        lives = self._now()
+        lives = self._lives_now()
         with self._work.at_work():
             await lives.restart()
 
     async def signal(self, task: str | TaskHandle, name: str, data: Any = None) -> None:
         """Send a signal to a task. Raises TaskNotFound, WrongState when it has ended, NotJson."""
         task_id = task if isinstance(task, str) else task.id
-        await self._now().now.family.signal(task_id, name, codec.encode(data), None, None)
+        await self._lives_now().now.family.signal(task_id, name, codec.encode(data), None, None)
 
     # --- the app
 
     @property
     def settings(self) -> Settings:
-        return self._now().settings
+        return self._lives_now().settings
 
     @property
     def app(self) -> Quart:
@@ -272,7 +272,7 @@ class TaskKit:
             from quart_app.app import create_app  # it takes a third of a second to import
 
             self._app = create_app(self.settings)
-            self._now().serve(self._app)
+            self._lives_now().serve(self._app)
         return self._app
 
     @property

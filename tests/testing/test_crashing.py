@@ -53,6 +53,14 @@ async def test_it_can_crash_at_one_place_again(kit: TaskKit, done: list[str]) ->
     assert causes == ["enqueue", "claim", "crash", "claim", "crash", "claim", "complete"]
 
 
+async def test_a_wait_is_no_end(kit: TaskKit, done: list[str]) -> None:
+    await kit.crash_at("before end")
+    await kit.enqueue("sleepy", {"seconds": 60})
+    assert await kit.drain() == 1
+    assert await kit.advance("1 minute") == 2
+    assert done == ["slept 60", "slept 60"]
+
+
 async def test_each_crash_comes_once_in_the_order_of_the_handler(kit: TaskKit, done: list[str]) -> None:
     for place in ("in step shrink", "in step fetch", "in step fetch"):
         await kit.crash_at(place)
@@ -107,6 +115,23 @@ async def test_a_parent_and_its_children_survive(kit: TaskKit, done: list[str]) 
     assert ran.result == ["a fetched", "b fetched"]
     assert done.count("fetch a") == done.count("fetch b") == 1
     assert len(kit.tasks("resize")) == 2
+
+
+@pytest.mark.parametrize("drain", [True, False], ids=["drain", "run_task"])
+async def test_a_crash_while_other_tasks_are_claimed(
+    kit: TaskKit, done: list[str], monkeypatch: pytest.MonkeyPatch, drain: bool
+) -> None:
+    monkeypatch.setattr("quart_app.testing.life.PATIENCE", 0.01)  # so that others start beside the slow one
+    for number in range(100):
+        await kit.enqueue("welcome", {"name": str(number)})
+    await kit.crash_at("before end", kind="slow")
+    if drain:
+        await kit.enqueue("slow", {"seconds": 0.05}, priority=9)
+    else:
+        assert (await kit.run_task("slow", {"seconds": 0.05})).status == "completed"
+    await kit.drain()
+    assert done.count("begins") == done.count("ends") == 2
+    assert {task.status for task in kit.tasks()} == {"completed"}
 
 
 async def test_a_child_process_is_gone_and_its_task_runs_again(kit: TaskKit) -> None:
