@@ -23,7 +23,7 @@ PROBLEMS: Final[dict[int, str]] = {
     413: "The body, or the args, are too large",
     415: "The body is of another media type, or it is encoded",
     422: "The args do not fit, or the Idempotency-Key was used for something else",
-    429: "As many calls as are allowed have been made",
+    429: "A quota of the key, or a number of calls, is used up; or too many wrong keys came from this address",
     501: "A library that this needs is not installed; the detail says how to install it",
     431: "Too many header fields, or too long ones",
     502: "Somebody else whom the answer depends on is out of order",

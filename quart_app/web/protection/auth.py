@@ -144,6 +144,8 @@ class Authenticator:
     def confirm(self, request: BaseRequestWebsocket) -> None:
         """Check the key again, after a wait that the client can prolong. Raises Problem 401 when the key is no longer
         valid, and as `admit`."""
+        if refusal(request) is not None:
+            return  # it was not admitted by a key: the page asks for one
         before = caller(request)
         try:
             found = self._find(request)
