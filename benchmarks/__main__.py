@@ -14,20 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import (
-    chat,
-    connections,
-    engine,
-    explained,
-    flat,
-    idle,
-    limits,
-    memory,
-    neighbours,
-    restart,
-    streams,
-    web,
-)
+from benchmarks import chat, connections, engine, flat, idle, limits, memory, neighbours, restart, streams, web
 from benchmarks.harness import ROOT, Figure, Scale, table
 
 RESULTS = Path(__file__).with_name("results.md")
@@ -41,7 +28,6 @@ SHOWN = {  # in performance.md; the others stand in results.md
     "memory that 200,000 waiting tasks add",
     "a start with 100,000 rows, until /health answers",
     "events that a client missed over kill -9",
-    "explain the last one, 1,000,000 tasks",
 }
 PARTS: dict[str, Callable[[Scale], list[Figure]]] = {
     "engine": engine.run,
@@ -57,7 +43,6 @@ PARTS: dict[str, Callable[[Scale], list[Figure]]] = {
     "neighbours": neighbours.run,
     "connections": connections.run,
     "limits": limits.run,
-    "explain": explained.run,
 }
 
 

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +35,7 @@ class Rows:
     ids: list[str]  # of a thousand tasks, spread over all
 
 
-def build(folder: Path, count: int, statements: Sequence[str] = (_ROWS,)) -> Rows:
-    """`statements` fill the database; they may use `:count` and `:began` (ms)."""
+def build(folder: Path, count: int) -> Rows:
     folder.mkdir()
     environment = {**os.environ, "QUART_APP_DATA_DIR": str(folder)}
     subprocess.run(
@@ -49,8 +47,7 @@ def build(folder: Path, count: int, statements: Sequence[str] = (_ROWS,)) -> Row
         database.execute("PRAGMA synchronous = OFF")
         database.execute("PRAGMA cache_size = -1000000")
         began = time.time_ns() // 1_000_000 - count * 100 - 1000
-        for statement in statements:
-            database.execute(statement, {"count": count, "began": began})
+        database.execute(_ROWS, {"count": count, "began": began})
         database.execute("PRAGMA journal_mode = WAL")
         wanted = "SELECT id FROM tasks WHERE seq % :step = 0"
         return Rows(folder, count, [row[0] for row in database.execute(wanted, {"step": max(count // 1000, 1)})])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -50,19 +49,6 @@ def plans(data: Path, scale: Scale) -> None:
         for name in names:
             row = (name, f"file-{name}", "a.bin", "0" * 64)
             database.execute("INSERT INTO uploads VALUES (?, '', ?, ?, 1, ?, 1, 1)", row)
-
-
-def missed(data: Path, scale: Scale) -> None:
-    """A hundred schedules of each second that make all missed fires, after two days."""
-    build(data, 10)
-    with database_in(data) as database:
-        for n in range(100):
-            database.execute(
-                "INSERT INTO schedules (key, name, owner, source, kind, args, every_ms, timezone, overlap, catch_up,"
-                " paused, revision, created_at, next_at)"
-                " VALUES (?, ?, '', 'api', 'same', '{\"x\":1}', 1000, 'UTC', 'queue', 'all', 0, 1, 1, ?)",
-                (f"s{n}", f"s{n}", time.time_ns() // 1_000_000 - scale.of(2 * 86_400_000)),
-            )
 
 
 def halves(data: Path, scale: Scale) -> None:

@@ -26,11 +26,6 @@ async def sit(until: str) -> None:
         await asyncio.sleep(0.1)
 
 
-@task("nap")
-async def nap(seconds: float) -> None:
-    await asyncio.sleep(seconds)
-
-
 @task("stamp")
 async def stamp(path: str) -> None:
     """Write the moment of the first run, on the clock that all processes of a machine share."""

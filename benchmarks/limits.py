@@ -1,5 +1,4 @@
-"""Limits and turns: what held-back tasks cost others, a hand-over, limits that hold nothing back, a single task beside
-another owner's many."""
+"""Limits and turns without HTTP: what held-back tasks cost others, a hand-over, and limits that hold nothing back."""
 
 from __future__ import annotations
 
@@ -9,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from benchmarks import turns
 from benchmarks.harness import Figure, Scale, median
 from benchmarks.kinds import noop
 from quart_app import Limit, runtime, task
@@ -35,7 +33,7 @@ async def limited() -> None: ...
 
 
 def run(scale: Scale) -> list[Figure]:
-    return [*asyncio.run(_run(scale)), *turns.run(scale)]
+    return asyncio.run(_run(scale))
 
 
 async def _run(scale: Scale) -> list[Figure]:

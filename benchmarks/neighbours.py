@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.found_before import database_in, halves, heaps, missed, plans
+from benchmarks.found_before import database_in, halves, heaps, plans
 from benchmarks.harness import Figure, Process, Scale, median, percentile, serve, table
 from benchmarks.load import Connection
 from benchmarks.slowdisk import SlowDisk, slow_disk
@@ -45,7 +45,6 @@ class Case:
     prepare: Callable[[Path, Scale], None] = lambda data, scale: None
     seconds: int = 4
     retention: int = 0  # of the server that has the neighbour; the other one keeps everything
-    schedules: bool = False  # whether the server that has the neighbour lets schedules fire
 
 
 class Caller:
@@ -234,7 +233,6 @@ CASES = (
     Case("deletion of tasks of 10,000 events", deletions, heaps),
     Case("retention of tasks of 10,000 events", upkeep, heaps, retention=86_400),
     Case("2,000 schedules and expired uploads", upkeep, plans, seconds=12),
-    Case("100 schedules that missed two days", upkeep, missed, seconds=12, schedules=True),
     Case("slow listings whose callers hang up", hang_ups, halves),
 )
 
@@ -286,7 +284,7 @@ def _listen(case: Case, scale: Scale, data: Path, disk: SlowDisk | None, beside:
     environment = {
         "QUART_APP_DATA_DIR": str(own),
         "QUART_APP_RETENTION_SECONDS": str(case.retention if beside else 0),
-        "QUART_APP_SCHEDULES": str(int(case.schedules and beside)),
+        "QUART_APP_SCHEDULES": "0",
         **(disk.environment if disk else {}),
     }
     try:

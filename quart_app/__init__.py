@@ -22,23 +22,22 @@ from quart_app.core.errors import (
 )
 from quart_app.core.outbound_targets import TargetRefused
 from quart_app.core.version import __version__
+from quart_app.engine import (
+    Limit,
+    NonRetryable,
+    PublicUrl,
+    Retry,
+    TaskContext,
+    Upload,
+    UploadId,
+    around,
+    resource,
+    schedule,
+    task,
+)
 
 if TYPE_CHECKING:
     from quart_app.app import QuartTasks, create_app
-    from quart_app.engine import (
-        Limit,
-        NonRetryable,
-        PublicUrl,
-        Retry,
-        TaskContext,
-        TaskHandle,
-        Upload,
-        UploadId,
-        around,
-        resource,
-        schedule,
-        task,
-    )
 
 __all__ = [
     "ChildFailed",
@@ -59,7 +58,6 @@ __all__ = [
     "TargetRefused",
     "TaskContext",
     "TaskFailed",
-    "TaskHandle",
     "TaskNotFound",
     "UnknownKind",
     "Upload",
@@ -75,14 +73,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Quart takes a third of a second to import; a child process that runs one task does without it. The client does
-    # without what tasks are written with, too.
+    # Quart takes a third of a second to import; a child process that runs one task does without it.
     if name in ("QuartTasks", "create_app"):
         from quart_app import app
 
         return getattr(app, name)
-    if name in __all__:
-        from quart_app import engine
-
-        return getattr(engine, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

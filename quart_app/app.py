@@ -16,7 +16,6 @@ from quart import Quart
 
 from quart_app import settings as settings_module
 from quart_app.core.errors import StartupError
-from quart_app.dashboard.site import DashboardViews
 from quart_app.engine.registry import Declared, Registry
 from quart_app.process import forks
 from quart_app.process.control_socket import ControlSocket
@@ -119,21 +118,13 @@ async def idle_app(settings: Settings) -> AsyncIterator[Quart]:
     app = create_app(settings)
     runtime = Runtime(settings, app.add_background_task, idle=True)
     await runtime.open()
-    attach(app, runtime)
+    state = app.extensions[EXTENSION]
+    state.runtime = runtime
     try:
         yield app
     finally:
-        attach(app, None)
+        state.runtime = None
         await runtime.close()
-
-
-def attach(app: Quart, runtime: Runtime | None) -> None:
-    """Let the app answer for a runtime that somebody else opens and closes. Raises ValueError when the app is none of
-    create_app, and has no QuartTasks."""
-    state = app.extensions.get(EXTENSION)
-    if state is None:
-        raise ValueError(f"the app {app.name} has no tasks: QuartTasks(app) gives it some")
-    state.runtime = runtime
 
 
 class QuartTasks:
@@ -143,7 +134,6 @@ class QuartTasks:
     _whole = False  # True: the app is only this service, and the request hooks run before all its routes
     _standalone = False
     _exposed: Sequence[str] = ()
-    _watch: LoopWatch | None = None  # while it serves
 
     def __init__(
         self,
@@ -190,9 +180,8 @@ class QuartTasks:
             ScheduleViews(self.state),
             UploadViews(self.state),
             StatisticsViews(self.state),
-            MetricsViews(self.state, self._metrics, lambda: 0.0 if self._watch is None else self._watch.lag),
+            MetricsViews(self.state, self._metrics, lambda: self._watch.lag),
             DocsViews(self.state),
-            DashboardViews(self.state),
         )
         for views in views_of_ours:
             blueprint = views.blueprint()
@@ -249,7 +238,6 @@ class QuartTasks:
         runtime, self.state.runtime = self.state.runtime, None
         try:
             if runtime is not None:
-                assert self._watch is not None
                 self._watch.stop()
                 self._shutdown.cancel()
                 await self._control.close()

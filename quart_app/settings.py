@@ -65,13 +65,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     max_connections_per_peer: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
     max_requests_per_caller: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
     max_body_memory: Count = 67_108_864
-    # Quotas of one key; 0: none, and of `quota_waiting`: half of `queue_limit` as soon as there are two keys.
-    quota_waiting: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
-    quota_delayed: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
-    quota_bytes: Annotated[int, msgspec.Meta(ge=0, le=10**15)] = 0
-    quota_uploads: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
-    quota_schedules: Count = 100
-    quota_rate: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 0
     schedules: Flag = 1
     code_version: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._+:/@-]{0,200}\Z")] = ""
     examples: Flag | None = None

@@ -17,8 +17,6 @@ from tests.clock import VirtualClock
 from tests.store.kit import Bells, Sql, open_database
 from tests.store.soundness import assert_sound
 
-pytest_plugins = ["quart_app.testing"]
-
 # Where Python may not keep what it has compiled, each of the servers that the tests start compiles every module again:
 # a quarter of its start.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

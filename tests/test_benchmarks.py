@@ -33,8 +33,6 @@ pytestmark = pytest.mark.once
         "chat",
         "neighbours",
         "connections",
-        "limits",
-        "explain",
     ],
 )
 def test_a_smoke_run_of_a_part_prints_its_table_and_keeps_nothing(part: str) -> None:

@@ -33,7 +33,7 @@ class Reader:
         match block.run.split():
             case ["file", name]:
                 with (self._checkout.folder / name).open("a") as file:
-                    file.write(self._here(block.text))
+                    file.write(block.text)
             case ["server"]:
                 ((command, _),) = readme.commands(block)
                 self._server = self._checkout.start(self._here(command), self._log)
@@ -53,10 +53,10 @@ class Reader:
             case _:
                 raise AssertionError(f"{block.page}:{block.line}: unknown comment {block.run!r}")
 
-    def stop(self) -> int:
-        """Ctrl-C in the first terminal; the server's exit code, 0 when none was started."""
+    def stop(self) -> int | None:
+        """Ctrl-C in the first terminal; the server's exit code."""
         if self._server is None:
-            return 0
+            return None
         self._server.terminate()
         try:
             return self._server.wait(DEADLINE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 
 from quart_app.cli import tables
 from quart_app.process.logs import escape, escape_json
@@ -24,11 +23,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(escape(f"schedule {one['name']} of {one['kind']}: {one['next_at'] or 'paused'}"))
     for line in report.notes:
         print(escape(line))
-    print(f"checked {', '.join(_counted(n, what) for what, n in report.checked.items()) or 'nothing else'}")
+    print(f"checked {', '.join(f'{n} {what}' for what, n in report.checked.items()) or 'nothing else'}")
     print(tables.counted(len(report.findings), "finding") if report.findings else "no findings")
     return report.exit_code
-
-
-def _counted(n: int, what: str) -> str:
-    """`1 task module`, `2 task modules`."""
-    return f"{n} {what}" if n != 1 else f"1 {re.sub(r's(?= |$)', '', what, count=1)}"

@@ -9,7 +9,6 @@ from typing import Any, Final
 import httpx
 
 from quart_app.cli.connect import SLOW, Api
-from quart_app.client.frames import Frames
 
 QUIET: Final = 40.0  # seconds without a byte after which the server counts as gone: it sends a comment every 15 s
 
@@ -29,9 +28,25 @@ async def events(api: Api, path: str, after: int) -> AsyncIterator[Mapping[str, 
             if answer.status_code >= 400:
                 await answer.aread()
                 api.check(answer)
-            frames = Frames()
-            async for piece in answer.aiter_bytes():
-                for frame in frames.take(piece):
-                    yield {"event": frame.event, **json.loads(frame.data)}
+            async for name, data in _frames(answer):
+                yield {"event": name, **json.loads(data)}
     except httpx.HTTPError as error:
         raise api.no_answer(error) from error
+
+
+async def _frames(answer: httpx.Response) -> AsyncIterator[tuple[str, str]]:
+    """Yield (event, data) of each frame (HTML, 9.2.6). Lines end with LF only: httpx would also split at U+2028."""
+    name, data, rest = "message", "", b""
+    async for piece in answer.aiter_bytes():
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            field, _, value = line.decode("utf-8", "replace").rstrip("\r").partition(":")
+            value = value.removeprefix(" ")
+            if field == "event":
+                name = value
+            elif field == "data":
+                data = f"{data}\n{value}" if data else value
+            elif not line.strip():
+                if data:
+                    yield name, data
+                name, data = "message", ""

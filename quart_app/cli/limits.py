@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -12,7 +11,7 @@ import httpx
 from quart_app.cli import tables
 from quart_app.cli.connect import Api
 from quart_app.cli.errors import WrongUse
-from quart_app.process.logs import escape, escape_json
+from quart_app.process.logs import escape_json
 
 PAGE: Final = "200"
 RATE_NAMES: Final = {"queues": "rate_limit", "limits": "rate"}  # of the member of a body
@@ -38,8 +37,6 @@ async def run(api: Api, arguments: argparse.Namespace) -> None:
         print(escape_json(answer.text))
     else:
         shown([answer.json()])
-    if answer.json().get("new"):
-        sys.stderr.write(f"the queue {escape(arguments.name)} is new: no task and no kind has used it\n")
 
 
 def _changes(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any, Final, get_args
 from quart_app.core.audit_acts import ActName
 from quart_app.core.bulk import Action
 from quart_app.core.keys import SCOPES
-from quart_app.core.quotas import NAMES as QUOTAS
 from quart_app.core.task import STATUSES
 from quart_app.core.version import __version__
 from quart_app.settings import check_bind, is_text
@@ -231,13 +230,6 @@ def _keys(parser: argparse.ArgumentParser, reach: argparse.ArgumentParser) -> No
     )
     added.add_argument("--expires", metavar="TIME", type=_span, help="it ends after so long: 90d, 12h, 30m, 45s")
     added.add_argument("--kinds", metavar="LIST", type=_kinds, help="it may start these alone: add,send-email")
-    some = f"what it may have at most: waiting=1000,rate=50 ({', '.join(QUOTAS)})"
-    added.add_argument("--quotas", metavar="LIST", type=_quotas, help=some)
-    changed = _named(actions, "change", "set the quotas of a key anew", reach)
-    changed.add_argument("name", metavar="NAME")
-    changed.add_argument(
-        "--quotas", metavar="LIST", type=_quotas, required=True, help=f"{some}; none: as the settings say"
-    )
     _named(actions, "list", "names and scopes", reach)
     rotated = _named(actions, "rotate", "make another secret for a key; the one before is good for a while", reach)
     rotated.add_argument("name", metavar="NAME")
@@ -279,19 +271,6 @@ def _scopes(text: str) -> list[str]:
 
 def _kinds(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _quotas(text: str) -> dict[str, int]:
-    """Parse quotas such as `waiting=1000,rate=50`; `none` is none of its own."""
-    if text.strip() == "none":
-        return {}
-    found: dict[str, int] = {}
-    for word in text.split(","):
-        name, _, number = word.strip().partition("=")
-        if name not in QUOTAS or not re.fullmatch("[0-9]{1,15}", number):
-            raise argparse.ArgumentTypeError(f"must be NAME=NUMBER, a name of {', '.join(QUOTAS)}; or none")
-        found[name] = int(number)
-    return found
 
 
 def _span(text: str) -> int:

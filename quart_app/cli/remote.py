@@ -70,13 +70,9 @@ async def run(arguments: argparse.Namespace, settings: Settings) -> int:
             case (("queues" | "limits"), _):
                 await limits.run(api, arguments)
             case "keys", "add":
-                body = {name: getattr(arguments, name) for name in ("name", "scopes", "expires", "kinds", "quotas")}
+                body = {name: getattr(arguments, name) for name in ("name", "scopes", "expires", "kinds")}
                 answer = await api.call("POST", "/keys", json=body)
                 _print(answer, arguments, lambda made: made["key"])
-            case "keys", "change":
-                path = f"/keys/{quote(arguments.name, safe='')}"
-                answer = await api.call("PATCH", path, json={"quotas": arguments.quotas or None})
-                _print(answer, arguments, lambda changed: tables.keys({"keys": [changed]}))
             case "keys", "rotate":
                 path = f"/keys/{quote(arguments.name, safe='')}/rotate"
                 answer = await api.call("POST", path, json={"grace": arguments.grace})

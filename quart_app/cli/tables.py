@@ -74,7 +74,7 @@ def errors(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def keys(document: Mapping[str, Any]) -> None:
     _table(
-        ("name", "scopes", "created", "used", "ends", "kinds", "quotas", "source"),
+        ("name", "scopes", "created", "used", "ends", "kinds", "source"),
         [
             (
                 one["name"],
@@ -83,7 +83,6 @@ def keys(document: Mapping[str, Any]) -> None:
                 one.get("last_used_at") or "",
                 _end_of_key(one),
                 ",".join(one.get("kinds") or ()),
-                ",".join(f"{name}={value}" for name, value in (one.get("quotas") or {}).items()),
                 one.get("source") or "",
             )
             for one in document["keys"]
@@ -136,7 +135,7 @@ def queues(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def limits(rows: Sequence[Mapping[str, Any]]) -> None:
     _table(
-        ("name", "at once", "rate", "running, all keys", "started, all keys", "held back", "keys", ""),
+        ("name", "at once", "rate", "running", "started", "held back", "keys", ""),
         [
             (
                 row["name"],

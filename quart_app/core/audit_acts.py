@@ -12,7 +12,7 @@ LOCAL: Final = "local"  # this machine, while there are no keys
 REFUSED: Final = "key.refused"
 
 ActName = Literal[
-    "key.add", "key.change", "key.rotate", "key.revoke", "key.refused",
+    "key.add", "key.rotate", "key.revoke", "key.refused",
     "task.start", "task.cancel", "task.retry", "task.delete", "task.signal", "task.fork",
     "task.change", "task.bulk",
     "schedule.add", "schedule.change", "schedule.delete", "schedule.trigger",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -14,8 +13,6 @@ NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 NAME_PATTERN: Final = r"[a-z0-9][a-z0-9._:-]{0,119}"  # of every limit: also kind:<kind>, queue:<queue>
 MOST: Final = 4  # limits of one kind
 OF_QUEUE: Final = "queue:"  # begins the name of a queue's limit
-KEYED: Final = "/"  # in the name of a gate: between its limit and the value of the limit's key
-MAX_KEY: Final = 100  # characters of that value
 MAX_CONCURRENCY: Final = 1_000_000
 MAX_RATE: Final = 100_000
 MAX_WINDOW: Final = 9_999_999  # seconds, more than a hundred days
@@ -102,8 +99,7 @@ class LimitUse(msgspec.Struct, frozen=True):
 class QueueUse(msgspec.Struct, frozen=True):
     """A queue as it is. `waiting`: tasks that are due; `ready`: those of them that could start now if there were slots,
     as the last claim saw it; `delayed`: not due, or asleep, or waiting for something else; `processing`: running.
-    `oldest_at`: when the one that waits for longest became due (ms UTC; None: none waits). `new`: the change that this
-    answers made the queue, which no task and no kind knew."""
+    `oldest_at`: when the one that waits for longest became due (ms UTC; None: none waits)."""
 
     name: str
     paused: bool
@@ -114,23 +110,11 @@ class QueueUse(msgspec.Struct, frozen=True):
     oldest_at: int | None
     concurrency: int | None
     rate: Rate | None
-    new: bool = False
 
     @property
     def slots_wanted(self) -> int:
         """Slots that its tasks would take now, those that run included."""
         return self.processing + self.ready
-
-
-def gate_name(limit: str, value: Any) -> str:
-    """The gate for one value of a limit's key."""
-    text = msgspec.json.encode(value, order="sorted").decode()
-    return limit + KEYED + (text if len(text) <= MAX_KEY else hashlib.sha256(text.encode()).hexdigest())
-
-
-def limit_of(gate: str) -> str:
-    """The name of the limit that this gate is of."""
-    return gate.partition(KEYED)[0]
 
 
 def room_of(concurrency: int | None, running: int, rate: Rate | None, started: int) -> int | None:

@@ -53,18 +53,8 @@ def decode(data: bytes, max_nodes: int = MAX_NODES) -> Any:
 
 
 def encode(value: Any) -> str:
-    """JSON text of a handler's value; `convert` turns it into an equal value. NUL and lone surrogates become U+FFFD.
+    """JSON text of a handler's value; `readback` turns it into an equal value. NUL and lone surrogates become U+FFFD.
     Raises NotJson."""
-    text = dump(value)
-    if "\\u0000" in text:
-        text = _ESCAPED_NUL.sub("\\1\ufffd", text)
-    if not text.isascii():
-        text = _SURROGATE.sub("\ufffd", text)
-    return text
-
-
-def dump(value: Any) -> str:
-    """JSON text of a value as it is: it may hold NUL and lone surrogates. Raises NotJson."""
     try:
         try:
             text = _ENCODER.encode(value)
@@ -74,6 +64,10 @@ def dump(value: Any) -> str:
             text = _ENCODER.encode(_with_text_keys(value))
     except (TypeError, ValueError, RecursionError) as error:
         raise NotJson(_reason(error)) from None
+    if "\\u0000" in text:
+        text = _ESCAPED_NUL.sub("\\1\ufffd", text)
+    if not text.isascii():
+        text = _SURROGATE.sub("\ufffd", text)
     if _LONG_NUMBER.search(text):
         _check_digits(text)
     return text
@@ -117,8 +111,9 @@ def loads(text: str) -> Any:
         return json.loads(text)
 
 
-def convert(value: Any, wanted: Any) -> Any:
-    """The value of type `wanted` that `encode` wrote and `loads` read; as it is when it does not fit that type."""
+def readback(text: str, wanted: Any) -> Any:
+    """The value of type `wanted` that `encode` wrote; plain JSON when the text does not fit that type."""
+    value = loads(text)
     try:
         return msgspec.convert(value, wanted)
     except (TypeError, ValueError, RecursionError):  # msgspec does not know the type, or the value is of another type

@@ -127,10 +127,7 @@ class KeyedTaskGone(QuartAppError):
 
 
 class QueueFull(QuartAppError):
-    """The allowed number of tasks is due and waiting (503). `ends`: in how many seconds the refused one would have
-    ended, when that can be said."""
-
-    ends: int | None = None
+    """The allowed number of tasks is due and waiting (503)."""
 
 
 class DiskLow(QuartAppError):

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from quart_app.core.lifecycle import SUSPECT_CRASHES
-from quart_app.core.task import Status, Task
+from quart_app.core.task import Task
 
 Reason = Literal[
     "ended", "running", "starting", "scheduled", "retrying", "sleeping", "children", "signal", "no_handler",
@@ -23,36 +23,20 @@ MANY: Final = 1000  # tasks before it, above which they are not counted
 class LimitState(msgspec.Struct, frozen=True):
     """A limit that holds for the task. `until`: when the next start under its rate is allowed (ms UTC); None: now, or
     when a run ends. `allowed`: tasks that may run at once; None: any number. `closed`: nothing starts under it now.
-    `before`: tasks that start before it under this limit.
-
-    Of a rate, `starts` in each `window` (ms), None when there is none: `turn`: when it lets the task start, if those
-    before it start as soon as they may; `room`: starts that it allows now, MANY for more."""
+    `starts` in each `window` (ms): its rate; None: it has none."""
 
     name: str
     until: int | None
     running: int
     allowed: int | None
     closed: bool = False
-    before: int = 0
     starts: int | None = None
     window: int = 0
-    turn: int | None = None
-    room: int = 0
-
-    def start(self, run: int, now: int, more: int) -> int:
-        """When it lets the task start, behind so many `more`. `run`: how long one runs (ms)."""
-        at, before = now, self.before + more
-        if self.allowed is not None:
-            at += ends_before(before, self.allowed - self.running) * run // self.allowed
-        if self.starts is not None and self.turn is not None:
-            late = before - max(self.room - 1, self.before)  # starts after those whose time is known
-            at = max(at, self.turn + max(late, 0) * self.window // self.starts)
-        return at
 
 
 class Standing(NamedTuple):
-    """What the store knows. `before`: tasks that start before it, an estimate above MANY; `parked`: the limit at which
-    it waits. `runs`: how long the last runs of its kind took."""
+    """What the store knows. `before`: tasks that start before it, MANY + 1 for more; `parked`: the limit at which it
+    waits. `runs`: how long the last runs of its kind took."""
 
     ready: bool
     crashes: int
@@ -62,10 +46,6 @@ class Standing(NamedTuple):
     before: int
     limits: Sequence[LimitState]
     runs: Sequence[int]
-
-    def run(self) -> int | None:
-        """How long one runs, in ms."""
-        return int(statistics.median(self.runs)) if self.runs else None
 
 
 class Place(NamedTuple):
@@ -79,7 +59,6 @@ class Place(NamedTuple):
 class Explanation(msgspec.Struct, frozen=True):
     """`position`: tasks before it; None when that is no question. Times in ms UTC."""
 
-    status: Status
     reason: Reason
     text: str
     position: int | None = None
@@ -90,24 +69,24 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 def explain(task: Task, standing: Standing, place: Place, now: int) -> Explanation:
-    run = standing.run()
+    run = int(statistics.median(standing.runs)) if standing.runs else None
     based_on = len(standing.runs) or None
     if task.status == "processing":
         ends = None if run is None or task.started_at is None else max(task.started_at + run, now)
-        text = f"It runs, in attempt {task.attempt}."
-        return Explanation(task.status, "running", text, None, standing.limits, None, ends, based_on)
+        return Explanation(
+            "running", f"It runs, in attempt {task.attempt}.", None, standing.limits, None, ends, based_on
+        )
     if task.status != "pending":
-        return Explanation(task.status, "ended", ENDED[task.status])
+        return Explanation("ended", ENDED[task.status])
     if not standing.ready:
         reason, text = _resting(task, standing)
         start = task.run_at if reason in ("scheduled", "retrying", "sleeping") else None
         starts = None if start is None else max(start, now)
-        return Explanation(task.status, reason, text, None, (), starts, _plus(starts, run), starts and based_on)
+        return Explanation(reason, text, None, (), starts, _plus(starts, run), starts and based_on)
     reason, text = _waiting(standing, place)
     starts = _start(reason, standing, place, run, now)
     position = None if reason in ("queue_paused", "kind_paused", "suspect", "draining") else standing.before
-    ends, runs = _plus(starts, run), starts and based_on
-    return Explanation(task.status, reason, text, position, standing.limits, starts, ends, runs)
+    return Explanation(reason, text, position, standing.limits, starts, _plus(starts, run), starts and based_on)
 
 
 def _plus(at: int | None, more: int | None) -> int | None:
@@ -177,9 +156,9 @@ def _limit_text(closed: LimitState | None, parked: str | None) -> str:
     return f"The limit {closed.name!r} holds it back: {_run(closed.running)}, and {closed.allowed} may."
 
 
-def ends_before(before: int, room: int) -> int:
-    """How many runs must end until a task with so many before it starts. `room`: places that are free now."""
-    return max(before - max(room, 0) + 1, 0)
+def _open(limit: LimitState, until: int, before: int) -> int:
+    """When a limit whose window is full has room for a task with so many before it: each window has its starts."""
+    return until + (before // limit.starts * limit.window if limit.starts else 0)
 
 
 def _start(reason: Reason, standing: Standing, place: Place, run: int | None, now: int) -> int | None:
@@ -188,47 +167,10 @@ def _start(reason: Reason, standing: Standing, place: Place, run: int | None, no
         return now
     if reason not in ("limit", "slots", "behind"):
         return None
-    if run is None and not any(one.closed and one.until is not None for one in standing.limits):
-        return None
-    return _turn(standing, place, run or 0, now, 0)
-
-
-def _turn(standing: Standing, place: Place, run: int, now: int, more: int) -> int:
-    """When slots and limits let it start, behind so many `more`."""
-    at = now + ends_before(standing.before + more, place.free) * run // max(place.slots, 1)
-    return max(at, *(one.start(run, now, more) for one in standing.limits)) if standing.limits else at
-
-
-# --- tasks that are not there yet
-
-
-class Coming(NamedTuple):
-    """A task that might be made. `gates`: the limits that hold for it, each with the value of its key."""
-
-    kind: str
-    queue: str
-    owner: str
-    priority: int
-    gates: tuple[str, ...]
-
-
-class Forecast(NamedTuple):
-    """When a task that is made at a time `at` (ms) would start and end. `run`: how long one runs (ms; None: nobody
-    knows). `held`: it waits for somebody who ends a pause."""
-
-    at: int
-    standing: Standing
-    place: Place
-    run: int | None
-    held: bool
-
-    @classmethod
-    def of(cls, standing: Standing, place: Place, at: int) -> Forecast:
-        return cls(at, standing, place, standing.run(), standing.queue_paused or standing.kind_paused)
-
-    def end(self, more: int) -> int | None:
-        """When it would have ended, behind so many `more` than there were. None: nobody knows."""
-        starts = _turn(self.standing, self.place, self.run or 0, self.at, more)
-        if self.run is None:
-            return starts if starts > self.at else None  # not before its turn under a rate
-        return starts + self.run
+    until = max(
+        (_open(one, one.until, standing.before) for one in standing.limits if one.until is not None), default=now
+    )
+    if run is None:
+        return until if until > now and reason == "limit" and not standing.before else None
+    at_once = min([place.slots, *(one.allowed for one in standing.limits if one.allowed is not None)])
+    return max(until, now + (standing.before + 1) * run // max(at_once, 1))

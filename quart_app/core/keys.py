@@ -11,8 +11,6 @@ from typing import Final, Literal
 
 import msgspec
 
-from quart_app.core.quotas import Quotas
-
 Scope = Literal["read", "write", "admin"]
 
 SCOPES: Final[tuple[Scope, ...]] = ("read", "write", "admin")
@@ -25,13 +23,12 @@ _KEY: Final = re.compile(r"[\x21-\x2b\x2d-\x7e]{16,512}")
 
 class Caller(msgspec.Struct, frozen=True):
     """`name` is the key's name, and the owner of what the caller makes; "" when there are no keys. `kinds`: those that
-    it may start; None: all. `until` (ms UTC): when the secret that it has sent expires. `quotas`: those of its own."""
+    it may start; None: all. `until` (ms UTC): when the secret that it has sent expires."""
 
     name: str
     scopes: frozenset[str]
     kinds: frozenset[str] | None = None
     until: int | None = None
-    quotas: Quotas | None = None
 
     @property
     def sees(self) -> str | None:
@@ -59,7 +56,6 @@ class Key(msgspec.Struct, frozen=True):
     last_used_at: int | None = None
     old_hash: str | None = None
     old_until: int | None = None
-    quotas: Quotas | None = None
 
 
 class KeyRing:
@@ -91,7 +87,7 @@ class KeyRing:
         scopes = frozenset(SCOPES if "admin" in key.scopes else key.scopes)
         kinds = frozenset(key.kinds) if key.kinds else None
         for digest, until in secrets:
-            self._callers[digest] = (digest, Caller(key.name, scopes, kinds, until, key.quotas))
+            self._callers[digest] = (digest, Caller(key.name, scopes, kinds, until))
         self._digests[key.name] = [digest for digest, _ in secrets]
 
     def of(self, name: str, now: int) -> Caller | None:
@@ -112,11 +108,6 @@ class KeyRing:
         compares digests, and a client cannot choose the digest of its guess."""
         found = self._look_up(key)
         return found if found is not None and (found.until is None or now < found.until) else None
-
-    def of_secret(self, digest: bytes, now: int) -> Caller | None:
-        """The caller of the secret with this SHA-256; None when it is not valid at `now` (ms UTC)."""
-        found = self._callers.get(digest)
-        return found[1] if found is not None and (found[1].until is None or now < found[1].until) else None
 
     def expired(self, key: bytes) -> Caller | None:
         """The caller of a key for which `find` returns None, if the key was valid before."""

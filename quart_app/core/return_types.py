@@ -17,13 +17,8 @@ from quart_app.core import codec
 
 def read(text: str, fn: Callable[..., Any]) -> Any:
     """The value, of the type that `fn` is annotated to return; plain JSON when the text does not fit that type."""
-    return convert(codec.loads(text), fn)
-
-
-def convert(value: Any, fn: Callable[..., Any]) -> Any:
-    """The same for JSON that is decoded already."""
     wanted = _type_of(fn)
-    return value if wanted is Any else codec.convert(value, wanted)
+    return codec.loads(text) if wanted is Any else codec.readback(text, wanted)
 
 
 def _type_of(fn: Callable[..., Any]) -> Any:

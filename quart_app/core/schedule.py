@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime
 import re
 import zoneinfo
-from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import chain, islice, takewhile
 from typing import Final, Literal
@@ -31,14 +30,11 @@ MIN_EVERY: Final = 1.0  # seconds
 MAX_EVERY: Final = 10 * 366 * 86400.0
 GRACE: Final = 10_000  # ms; a fire that is late by less is not missed
 MAX_FIRES: Final = 20  # of one schedule in one turn
-MAX_CAUGHT_UP: Final = 1_000  # missed fires of one schedule; older ones are left out
 MAX_COUNTED: Final = 2_000  # missed fires; walking them takes up to 25 ms
 FIRES_KEPT: Final = 86_400_000  # ms that a fire is on record: more than any step of a clock
 
 _CRON: Final = re.compile(r"[0-9A-Za-z*/,#-]{1,255}( [0-9A-Za-z*/,#-]{1,255}){4}")
 _MAX_CRON: Final = 256
-_HOUR: Final = 3_600_000  # ms
-_NIGHT: Final = 200  # fires of a night on which the clock changes, at most
 # The names of crontab(5), without `@reboot`, which is no time.
 _NAMED: Final = {
     "@hourly": "0 * * * *",
@@ -100,14 +96,11 @@ def key_of(name: str, owner: str) -> str:
 
 class Turn(msgspec.Struct, frozen=True):
     """The decision for a due schedule: `fires` are the times to make a task for, oldest first; `next_at` is when it is
-    due again; `due` is how many fires were due (MAX_COUNTED: that many or more). `left_out` is how many fires before
-    these are never made, because more than MAX_CAUGHT_UP were missed (of a cron line MAX_COUNTED: that many or
-    more)."""
+    due again; `due` is how many fires were due (MAX_COUNTED: that many or more)."""
 
     fires: tuple[int, ...]
     next_at: int | None
     due: int
-    left_out: int = 0
 
 
 def first_fire(plan: Plan, now: int) -> int:
@@ -151,39 +144,19 @@ def replanned(schedule: Schedule, now: int) -> int | None:
 def turn(schedule: Schedule, now: int, busy: bool) -> Turn:
     """Decide for a schedule whose `next_at` has come. `busy`: the task of its last fire has not ended.
 
-    With overlap `queue`, `all` makes the missed fires, MAX_FIRES at a time: the newest MAX_CAUGHT_UP of them. With
-    another overlap, one task would only replace the other, so `all` does the same as `one`: only the latest of the due
-    fires is made.
+    With overlap `queue`, `all` makes every missed fire, MAX_FIRES at a time. With another overlap, one task would only
+    replace the other, so `all` does the same as `one`: only the latest of the due fires is made.
     """
     plan, first = schedule.plan, schedule.next_at
     assert first is not None
     if schedule.catch_up == "all" and schedule.overlap == "queue":
-        oldest, left_out = _oldest_kept(plan, first, now)
-        fires = tuple(_due(plan, oldest, now, MAX_FIRES))
-        return Turn(fires, next_fire(plan, fires[-1]), len(fires) + left_out, left_out)
+        fires = tuple(_due(plan, first, now, MAX_FIRES))
+        return Turn(fires, next_fire(plan, fires[-1]), len(fires))
     latest, count = _latest(plan, first, now)
     missed = schedule.catch_up == "skip" and latest < now - GRACE
     if missed or (busy and schedule.overlap == "skip"):
         return Turn((), _following(plan, latest, now), count)
     return Turn((latest,), _following(plan, latest, now), count)
-
-
-def _oldest_kept(plan: Plan, first: int, now: int) -> tuple[int, int]:
-    """The oldest of the newest MAX_CAUGHT_UP due fires, and how many due ones are older, as in Turn."""
-    if plan.every_ms is not None:
-        older = max((now - first) // plan.every_ms + 1 - MAX_CAUGHT_UP, 0)
-        return first + older * plan.every_ms, older
-    # Decided for each turn of a schedule that catches up, so fires are only walked when there may be too many.
-    if (now - first) // _HOUR + 2 <= MAX_CAUGHT_UP // len(_cron(plan, first).minutes):
-        return first, 0
-    due = list(_due(plan, first, now, MAX_COUNTED))
-    newest = due[-MAX_CAUGHT_UP:]
-    if len(due) == MAX_COUNTED:
-        # Backwards, some times of a night on which the clock changes differ. So that finds about where to begin.
-        back = islice(_cron(plan, now + 1000, reverse=True), MAX_CAUGHT_UP + _NIGHT)
-        start = int(list(back)[-1].timestamp()) * 1000
-        newest = [at for at in takewhile(lambda at: at <= now, _fires(plan, start)) if at >= first][-MAX_CAUGHT_UP:]
-    return newest[0], bisect_left(due, newest[0])
 
 
 def _latest(plan: Plan, first: int, now: int) -> tuple[int, int]:
@@ -214,19 +187,14 @@ def _fires(plan: Plan, after: int) -> Iterator[int]:
         while True:
             after += plan.every_ms
             yield after
-    for moment in _cron(plan, after):
+    assert plan.cron is not None
+    zone = datetime.UTC if plan.timezone == "UTC" else zoneinfo.ZoneInfo(plan.timezone)
+    for moment in CronSim(_NAMED.get(plan.cron, plan.cron), datetime.datetime.fromtimestamp(after // 1000, zone)):
         at = int(moment.timestamp()) * 1000
         # After a start in the second pass of a repeated hour, cronsim begins again with the first pass.
         if at > after:
             after = at
             yield at
-
-
-def _cron(plan: Plan, at: int, reverse: bool = False) -> CronSim:
-    """The times of a cron line after `at`, or before it. Raises CronSimError."""
-    assert plan.cron is not None
-    zone = datetime.UTC if plan.timezone == "UTC" else zoneinfo.ZoneInfo(plan.timezone)
-    return CronSim(_NAMED.get(plan.cron, plan.cron), datetime.datetime.fromtimestamp(at // 1000, zone), reverse)
 
 
 def _is_cron(text: str) -> bool:

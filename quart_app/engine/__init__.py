@@ -5,7 +5,7 @@ from quart_app.core.claim_limits import Limit
 from quart_app.core.errors import NonRetryable, Retry
 from quart_app.engine.arounds import around
 from quart_app.engine.context import TaskContext
-from quart_app.engine.kind import TaskHandle, TaskKind, task
+from quart_app.engine.kind import TaskKind, task
 from quart_app.engine.resources import resource
 from quart_app.engine.schedule_declarations import schedule
 from quart_app.engine.upload import Upload
@@ -16,7 +16,6 @@ __all__ = [
     "PublicUrl",
     "Retry",
     "TaskContext",
-    "TaskHandle",
     "TaskKind",
     "Upload",
     "UploadId",

@@ -72,7 +72,6 @@ class Runner:
         self.on_over: Callable[[], None] = lambda: None
         self.on_headway: Callable[[Claimed], None] = lambda task: None
         self.on_end: OnEnd = ignore
-        self.make_context: Callable[..., TaskContext] = TaskContext
         self._tells = log.isEnabledFor(logging.DEBUG)  # read once: without debug lines a run should cost nothing more
 
     def prepare(self, task: Claimed) -> Run:
@@ -169,7 +168,7 @@ class Runner:
             args = kind.parse(codec.loads(task.args)) if task.args != "{}" or kind.args_type is not None else {}
         except InvalidArgs as error:
             return Raised(TaskError("invalid_args", codec.clean(str(error), failures.MAX_ERROR)), retryable=False)
-        context = run.context = self.make_context(task, args, self._store, self._clock, self._services)
+        context = run.context = TaskContext(task, args, self._store, self._clock, self._services)
         if task.crashes:
             context.recorder.on_headway = self.on_headway
         if task.has_steps:

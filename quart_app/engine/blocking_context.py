@@ -14,7 +14,7 @@ from quart_app.core import return_types
 from quart_app.core.errors import ClaimLost
 from quart_app.engine import output
 from quart_app.engine.context import TaskContext
-from quart_app.engine.kind import TaskHandle, TaskKind
+from quart_app.engine.kind import Handle, TaskKind
 from quart_app.engine.outbound_limits import Permit
 from quart_app.engine.suspension import CALLER, INSIDE_STEP
 
@@ -56,12 +56,11 @@ class BlockingTaskContext:
             return return_types.read(self._wait(context.recorder.steps.output(name)), fn)
         # A handler may have threads of its own: when one suspends the task, the steps of the others are recorded first.
         suspension = context.recorder.suspension
-        call = context._called_by_step(name, fn)
         if not suspension.begin_at_once():
             self._wait(suspension.begin())
         inside = INSIDE_STEP.set(name)
         try:
-            value = self._wait(call(*args, **kwargs)) if inspect.iscoroutinefunction(call) else call(*args, **kwargs)
+            value = self._wait(fn(*args, **kwargs)) if inspect.iscoroutinefunction(fn) else fn(*args, **kwargs)
         except BaseException as error:
             self._loop.call_soon_threadsafe(suspension.end, error)
             raise
@@ -94,7 +93,7 @@ class BlockingTaskContext:
     def resource(self, name: str) -> Any:
         return unless_cancelled(self._context, self._loop, self._context.resource(name))
 
-    def enqueue(self, kind: str, args: Mapping[str, Any] | None = None, **options: Any) -> TaskHandle[Any]:
+    def enqueue(self, kind: str, args: Mapping[str, Any] | None = None, **options: Any) -> Handle:
         return self._wait(self._context.enqueue(kind, args, **options))  # type: ignore[no-any-return]
 
     def query(self, name: str, /, **params: object) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from quart_app.core.errors import ClaimLost, StoreClosed
 from quart_app.core.secret import hide
 from quart_app.core.task import Claimed
 from quart_app.engine import output
-from quart_app.engine.kind import TaskHandle
+from quart_app.engine.kind import Handle
 from quart_app.engine.outbound_limits import Permit
 from quart_app.engine.recorder import Recorder
 from quart_app.engine.retry_store_call import retry_store_call
@@ -150,25 +150,20 @@ class TaskContext(WaitingMethods):
         """
         if self._recorder.recorded(name):
             return return_types.read(await self._recorder.steps.output(name), fn)
-        call = self._called_by_step(name, fn)
         async with self._recorder.suspension.operation():
             inside = INSIDE_STEP.set(name)
             try:
-                if inspect.iscoroutinefunction(call):
-                    value = await call(*args, **kwargs)
+                if inspect.iscoroutinefunction(fn):
+                    value = await fn(*args, **kwargs)
                 else:
                     self.threads = threads = set() if self.threads is None else self.threads
-                    value = await in_thread(lambda: call(*args, **kwargs), f"step-{name}", threads)
+                    value = await in_thread(lambda: fn(*args, **kwargs), f"step-{name}", threads)
                     if inspect.isawaitable(value):
                         value = await value
             finally:
                 INSIDE_STEP.reset(inside)
             # What a replay would return, so that the first run and the replay cannot differ (a tuple becomes a list).
             return return_types.read(await self._record(name, value), fn)
-
-    def _called_by_step(self, name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
-        """What a step calls that is not on record: `fn`, unless a test kit stands in for it. In any thread."""
-        return fn
 
     async def _record(self, name: str, value: Any) -> str:
         """What its function emitted is written before: a recorded step is not run again."""
@@ -265,7 +260,7 @@ class TaskContext(WaitingMethods):
             await self._write_log(codec.encode({"message": FULL}))
         return False
 
-    async def enqueue(self, kind: str, args: Mapping[str, Any] | None = None, **options: Any) -> TaskHandle[Any]:
+    async def enqueue(self, kind: str, args: Mapping[str, Any] | None = None, **options: Any) -> Handle:
         """Enqueue another task of the same owner. The call is not recorded: use it inside a step, or with an
         `idempotency_key`, when a replay must not enqueue a second one."""
         options.setdefault("owner", self._task.owner)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Final, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Generic, Literal, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
@@ -15,7 +15,7 @@ from quart_app.core.errors import ConfigError, InvalidArgs
 from quart_app.core.retry import Errors
 from quart_app.core.schedule import Schedule
 from quart_app.core.schema import args_schema, explain
-from quart_app.core.task import CPU_QUEUE, DEFAULT_QUEUE, Task
+from quart_app.core.task import CPU_QUEUE, DEFAULT_QUEUE
 from quart_app.core.unique import OnDuplicate
 from quart_app.engine import kind_options
 from quart_app.engine.kind_limits import KindLimit, limits_of
@@ -25,26 +25,22 @@ from quart_app.engine.processes.memory import size_of
 Executor = Literal["async", "thread", "process"]
 P = ParamSpec("P")
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
-T = TypeVar("T")
 
 _RESERVED: Final = frozenset({"self", "ctx"})
 
 
-class TaskHandle(Protocol[R_co]):
-    """What `enqueue` returns; its result is what the function returns. The service's TaskHandle implements it."""
+class Handle(Protocol):
+    """What `enqueue` returns; the service's TaskHandle implements it."""
 
     id: str
 
-    async def get(self) -> Task: ...
-
-    async def result(self, timeout: float | None = None) -> R_co: ...
+    async def result(self, timeout: float | None = None) -> Any: ...
 
 
 class TaskMaker(Protocol):
     """The part of the service that enqueues the tasks of a kind."""
 
-    async def enqueue_kind(self, kind: str, args: Mapping[str, Any], options: Mapping[str, Any]) -> TaskHandle[Any]: ...
+    async def enqueue_kind(self, kind: str, args: Mapping[str, Any], options: Mapping[str, Any]) -> Handle: ...
 
 
 class TaskKind(Generic[P, R]):
@@ -74,21 +70,11 @@ class TaskKind(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<TaskKind {self.name}>"
 
-    @overload
-    async def enqueue(self: TaskKind[P, Coroutine[Any, Any, T]], **args: Any) -> TaskHandle[T]: ...
-    @overload
-    async def enqueue(self: TaskKind[P, T], **args: Any) -> TaskHandle[T]: ...
-    async def enqueue(self, **args: Any) -> TaskHandle[Any]:
+    async def enqueue(self, **args: Any) -> Handle:
         """Make a task of this call, on disk when this returns. Raises InvalidArgs, QueueFull, StoreUnavailable."""
         return await self._bound().enqueue_kind(self.name, args, {})
 
-    @overload
-    async def enqueue_with(
-        self: TaskKind[P, Coroutine[Any, Any, T]], options: Mapping[str, Any], /, **args: Any
-    ) -> TaskHandle[T]: ...
-    @overload
-    async def enqueue_with(self: TaskKind[P, T], options: Mapping[str, Any], /, **args: Any) -> TaskHandle[T]: ...
-    async def enqueue_with(self, options: Mapping[str, Any], /, **args: Any) -> TaskHandle[Any]:
+    async def enqueue_with(self, options: Mapping[str, Any], /, **args: Any) -> Handle:
         """As `enqueue`, with options of the HTTP API: delay, run_at, priority, queue, max_attempts, timeout, expires,
         tags, idempotency_key."""
         return await self._bound().enqueue_kind(self.name, args, options)

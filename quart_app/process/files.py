@@ -93,21 +93,6 @@ class Files:
         except FileNotFoundError:
             return []
 
-    def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
-        """The names of the plain files in the folder, with their bytes; none when there is no folder. Raises
-        OSError."""
-        try:
-            with os.scandir(self._root / folder) as entries:
-                for entry in entries:
-                    try:
-                        status = entry.stat(follow_symlinks=False)
-                    except FileNotFoundError:
-                        continue  # removed meanwhile
-                    if stat.S_ISREG(status.st_mode):
-                        yield entry.name, status.st_size
-        except FileNotFoundError:
-            pass
-
     def spare(self, after: int, before: int) -> None:
         """Keep the files that were written between these times (ms UTC) and that the database does not know: it was
         restored from a backup, or another database was used with this folder."""

@@ -24,10 +24,11 @@ from quart_app.engine.outbound_limits import OutboundLimits
 from quart_app.engine.processes.pool import Processes
 from quart_app.engine.registry import Declared, Registry, load_module
 from quart_app.engine.resources import OpenResources
-from quart_app.engine.upkeep import file_sizes, orphan_files, recovery, scheduler
+from quart_app.engine.upkeep import orphan_files, recovery
 from quart_app.engine.upkeep.loop import Loop
 from quart_app.engine.upkeep.poller import Poller
 from quart_app.engine.upkeep.retention import Retention
+from quart_app.engine.upkeep.scheduler import Scheduler
 from quart_app.process import disk, http_clients
 from quart_app.process.disk import DiskFloor
 from quart_app.process.files import Files
@@ -41,13 +42,10 @@ from quart_app.service.error_groups import ErrorGroups
 from quart_app.service.event_feed import EventFeed
 from quart_app.service.explain import Explainer
 from quart_app.service.family import Family
-from quart_app.service.forecasts import Forecasts
 from quart_app.service.going_back import GoingBack
 from quart_app.service.keys import Keys
 from quart_app.service.maintenance import Maintenance
-from quart_app.service.quotas import OwnerQuotas
 from quart_app.service.schedules import Schedules
-from quart_app.service.sessions import Sessions
 from quart_app.service.stacks import StackReader
 from quart_app.service.statistics import Statistics
 from quart_app.service.streams import Streams
@@ -63,13 +61,10 @@ from quart_app.store.flow import SqlFlow
 from quart_app.store.going_back import SqlGoingBack
 from quart_app.store.keys import SqlActs, SqlKeys
 from quart_app.store.limits import SqlLimits
-from quart_app.store.protocols.explain import ExplainStore
 from quart_app.store.protocols.flow import FlowStore
 from quart_app.store.protocols.users import UserStore
-from quart_app.store.quotas import SqlQuotas
 from quart_app.store.reports import SqlReports
 from quart_app.store.schedules import SqlSchedules
-from quart_app.store.sessions import SqlSessions
 from quart_app.store.sqlite.database import Database
 from quart_app.store.statistics import SqlStatistics
 from quart_app.store.tasks import SqlStore
@@ -138,7 +133,6 @@ class Parts:
         self._reports = SqlReports(database)
         self._limit_store = SqlLimits(database)
         self._schedule_store = SqlSchedules(database, listener=self)
-        self.explain_store: ExplainStore = SqlExplain(database)
         self._upload_store = SqlUploads(database)
         database.on_commit = self._committed
 
@@ -146,15 +140,12 @@ class Parts:
         settings, clock, trust = self.settings, self.clock, self.trust
         self.audit_log = AuditLog(SqlActs(self._db), clock, trust)
         self.keys = Keys(SqlKeys(self._db), clock, settings, self.audit_log)
-        self.sessions = Sessions(SqlSessions(self._db), clock, self.keys)
         self.clients = ClientLimit(self._limit_store, clock, settings.client_limit, settings.client_window, trust)
         self.service = TaskService(self.store, self.registry, clock, settings)
         self.service.trust = trust
         self.service.check_start = self.keys.check_start
         self.service.is_admin = lambda owner: self.keys.sees(owner) is None
         self.service.on_end = self._on_end
-        self.quotas = OwnerQuotas(SqlQuotas(self._db), clock, settings, self.keys)
-        self.service.hold_quotas = self.quotas.hold_tasks
         self.service.check_room = self.disk.check
         self.family = Family(self.service, self.flow_store)
         self.bulk = Bulk(self.service, self.store, SqlBulk(self._db, listener=self), clock, self.keys.sees)
@@ -163,9 +154,7 @@ class Parts:
         folder = settings.data_path.absolute() / FOLDER
         self.uploads = Uploads(self._upload_store, self.files, folder, clock, trust)
         self.uploads.check_room = self.disk.check
-        self.uploads.hold_quotas = self.quotas.hold_upload
         self.schedules = Schedules(self._schedule_store, self.service, clock, self.uploads.find)
-        self.schedules.most_of = self.quotas.schedules_of
         self.feed = EventFeed(self.store)
         self.streams = Streams(settings.max_streams, clock)
         self.keys.on_revoke = self.streams.dismiss
@@ -184,8 +173,7 @@ class Parts:
         self.claim_limits.of_queues = slots
         self.service.cancel_run = self.runner.cancel
         self.stacks = StackReader(self.service, self.runner.stacks.of)
-        self.forecasts = Forecasts(self.explain_store, self.registry, self.clock, self._place)
-        self.explainer = Explainer(self.explain_store, self.service, self.clock, self._place)
+        self.explainer = Explainer(SqlExplain(self._db), self.service, self.clock, self._place)
         self.service.limited_queues = slots.keys()
         for kind in self.registry:
             kind.bind(self.service)
@@ -201,15 +189,14 @@ class Parts:
             store, self.clock, settings.max_crashes, self._on_end, died_at, self.runner.held
         )
         self._poller = Poller(store, self._on_end, trust, self.task_ready)
-        self._scheduler = scheduler.Scheduler(self._schedule_store, self.service, trust)
+        self._scheduler = Scheduler(self._schedule_store, self.service, trust)
         trust.on_step_back += [self._poller.clock_set_back, self._scheduler.clock_set_back]
         retention = Retention(store, settings.retention_seconds, settings.retention_rows, trust)
         figures = SqlStatistics(self._db)
         self.statistics = Statistics(figures, self.clock)
         self.maintenance = Maintenance(store, figures, retention, self.files, self.clock, trust)
-        self._file_sizes = file_sizes.FileSizes(self.files, self.quotas)
         self._poll_loop = self._loop("poller", self._poller.run_once, 1.0)
-        self._schedule_loop = self._loop("scheduler", self._scheduler.run_once, 1.0, scheduler.SHARE)
+        self._schedule_loop = self._loop("scheduler", self._scheduler.run_once, 1.0)
         self._feed_loop = self._loop("feed", self.feed.run_once, 15.0)
         self.feed.notify = self._feed_loop.notify
         self._family_loop = self._loop("families", self.family.run_once, 5.0)
@@ -223,20 +210,18 @@ class Parts:
             self._loop("retention", retention.run_once, 10.0),
             self._loop("disk", self.disk.run_once, disk.INTERVAL),
             self._loop("files", orphan_files.OrphanFiles(self.files, self._reports).run_once, orphan_files.INTERVAL),
-            self._loop("file-sizes", self._file_sizes.run_once, file_sizes.INTERVAL),
             self._loop("limits", self.limits.run_once, 10.0),
             self._loop("clients", self.clients.run_once, 10.0),
             self._loop("streams", self.streams.run_once, streams.INTERVAL),
             self._loop("keys", self.keys.run_once, audit_log.INTERVAL),
-            self._loop("sessions", self.sessions.run_once, 60.0),
             self._loop("audit-log", self.audit_log.run_once, audit_log.INTERVAL),
             self._loop("uploads", self.uploads.run_once, 10.0),
             *([self._schedule_loop] if settings.schedules else []),
             self._loop("database", lambda _: self._storage.watch.look(store, bool(self.runner.runs)), 1.0),
         ]
 
-    def _loop(self, name: str, run_once: RunOnce, interval: float, share: float = 1.0) -> Loop:
-        return Loop(name, run_once, self.clock, interval, share)
+    def _loop(self, name: str, run_once: RunOnce, interval: float) -> Loop:
+        return Loop(name, run_once, self.clock, interval=interval)
 
     # --- services of the handlers
 

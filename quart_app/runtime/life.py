@@ -45,7 +45,6 @@ class Runtime(Parts):
         yield Step("parts", self._build, self._unbind_kinds)
         yield Step("connections", self._db.start)  # the database closes them
         yield Step("keys", self.keys.load, self._flush)
-        yield Step("sessions", self.sessions.load)
         if self.idle:
             return
         # Not for a command: it may be the one that makes the first key.
@@ -124,8 +123,6 @@ class Runtime(Parts):
 
     async def _open_database(self) -> None:
         self._db = await self._storage.open()
-        if self.settings.synchronous != "FULL":
-            log.warning("QUART_APP_SYNCHRONOUS=NORMAL: a power cut may lose the last moments")
 
     async def _build(self) -> None:
         self.build(self._db)

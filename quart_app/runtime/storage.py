@@ -101,3 +101,5 @@ class Storage:
             raise
         if self.applied:
             log.info("applied migrations: %s", ", ".join(self.applied))
+        if self._settings.synchronous != "FULL":
+            log.warning("QUART_APP_SYNCHRONOUS=NORMAL: a power cut may lose the last moments")

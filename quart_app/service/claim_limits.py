@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from quart_app.clock import Clock
 from quart_app.core.claim_limits import OF_QUEUE, LimitDefinition, LimitOverride, LimitUse, Off, QueueUse, Rate
 from quart_app.core.errors import LimitNotFound, QueueNotFound, UnknownKind
-from quart_app.core.task import DEFAULT_QUEUE
 from quart_app.engine.registry import Registry
 from quart_app.store.protocols.claim_limits import ClaimLimitStore
 
@@ -85,23 +83,16 @@ class ClaimLimits:
         self, name: str, concurrency: int | UnsetType | None = UNSET, rate: Rate | UnsetType | None = UNSET
     ) -> QueueUse:
         """Set the limit of a queue, which need not exist. None takes back what was set. Raises StoreUnavailable."""
-        new = await self._unknown(name)
         await self._store.override(OF_QUEUE + name, concurrency, rate, name)
-        return msgspec.structs.replace(await self.queue(name), new=new)
+        return await self.queue(name)
 
     async def pause_queue(self, name: str, paused: bool) -> QueueUse:
         """A paused queue starts nothing. A queue may be paused before its first task. Raises QueueNotFound when there
         is none to resume, StoreUnavailable."""
         if not paused:
             await self.queue(name)
-        new = await self._unknown(name)
         await self._store.pause_queue(name, paused)
-        return msgspec.structs.replace(await self.queue(name), new=new)
-
-    async def _unknown(self, name: str) -> bool:
-        """Whether there is no such queue, and no kind whose tasks go there. It may be a slip of the pen."""
-        declared = {DEFAULT_QUEUE, *self.of_queues, *(kind.options.queue for kind in self._registry)}
-        return name not in declared and await self._store.queue(name, self._up()) is None
+        return await self.queue(name)
 
     # --- kinds
 

@@ -63,23 +63,21 @@ class EventFeed:
         """The events of all tasks that pass the filters (None: no filter). `after` None: only events from now on."""
         tail = AllTail(self, self._store, after or 0, kind, status, owner)
         self._of_all.add(tail)
-        await self._join(tail, from_now=after is None)
+        await self._join(tail)
+        if after is None:
+            tail.position = self.position
         return tail
 
-    async def _join(self, tail: Tail, from_now: bool = False) -> None:
+    async def _join(self, tail: Tail) -> None:
         """Called when the tail is registered. Make sure that the feed reads, and from where: the tail finds earlier
         events in the rows and gets later ones from the feed."""
         try:
             async with self._joining:
                 if self.position < 0:
                     self.position = await self._store.last_event()
-            # A wake-up during that read found no position to read from, and a commit while nobody followed notifies
-            # nobody.
-            self.notify()
+                    self.notify()  # a wake-up during the read found no position to read from
             if tail.position > self.position and tail.position > (last := await self._store.last_event()):
                 tail.position = last  # no such event exists, or it is lost with its database: start from now
-            if from_now:
-                tail.position = max(self.position, await self._store.last_event())
         except BaseException:
             tail.close()
             raise

@@ -19,7 +19,6 @@ from quart_app.core.errors import (
 )
 from quart_app.core.task import Enqueued, Task
 from quart_app.core.task_request import EnqueueOptions, TaskRequest
-from quart_app.service.quotas import OneTask
 from quart_app.service.tasks import TaskService, new_id
 from quart_app.store.protocols.going_back import GoingBackStore, NewArgs, TaskChanges
 from quart_app.store.protocols.tasks import Store
@@ -57,7 +56,7 @@ class GoingBack:
     ) -> Enqueued:
         """Make a task like this one, of the same owner, with what it has recorded before `step`; None: with everything.
         `args` None: its own. Raises TaskNotFound, KeyGone, KindRefused, ScopeNeeded, UnknownStep, InvalidArgs,
-        QueueFull, QuotaExceeded, Draining."""
+        QueueFull, Draining."""
         if not self._service.accepting:
             raise Draining("the server is stopping")
         task = await self._service.startable(task_id, owner)
@@ -65,15 +64,10 @@ class GoingBack:
         await self._service.reserve(1)
         now = self._service.now()
         fork_id = new_id(now)
-        copy = OneTask(task.owner, task.queue, checked.text if checked is not None else task.args or "", True)
-        held = await self._service.hold([copy])
         try:
             await self._store.fork(task_id, fork_id, step, checked, traceparent, now)
         except UploadNotFound as error:
             raise self._unknown_upload(task, args or {}, str(error)) from None
-        finally:
-            if held is not None:
-                held.release()
         return Enqueued(fork_id, "pending")
 
     async def change(

@@ -15,7 +15,6 @@ from quart_app.core import keys
 from quart_app.core.audit_acts import OF_KEY, Actor
 from quart_app.core.errors import ConfigError, InvalidArgs, KeyConflict, KeyGone, KeyNotFound, KindRefused
 from quart_app.core.keys import Caller, Key, KeyRing, Scope
-from quart_app.core.quotas import Quotas, text_of
 from quart_app.service.audit_log import AuditLog
 from quart_app.settings import Settings
 from quart_app.store.protocols.keys import KeyStore
@@ -178,7 +177,6 @@ class Keys:
         actor: Actor,
         expires: float | None = None,
         kinds: Sequence[str] = (),
-        quotas: Quotas | None = None,
     ) -> tuple[Key, str]:
         """Make a key. Returns it and its text, which cannot be read again. The name of a revoked key may be used again;
         the new key then sees the same tasks. `expires` in seconds. Raises KeyConflict, StoreUnavailable."""
@@ -187,17 +185,13 @@ class Keys:
             raise InvalidArgs([("/kinds", "a key with the scope admin may start all kinds: it can make other keys")])
         text = new_text()
         ends = now + max(int(expires * 1000), 1) if expires is not None else None
-        key = Key(
-            name, keys.hashed(text), tuple(scopes), now, None, "store", ends, tuple(sorted(set(kinds))), quotas=quotas
-        )
+        key = Key(name, keys.hashed(text), tuple(scopes), now, None, "store", ends, tuple(sorted(set(kinds))))
         # Shielded: when the client hangs up, store and ring must still agree.
         await asyncio.shield(self._add(key, actor))
         return key, text
 
     async def _add(self, key: Key, actor: Actor) -> None:
         detail = " ".join(key.scopes) + (f"; {len(key.kinds)} kinds" if key.kinds else "")
-        if key.quotas is not None:
-            detail += f"; quotas: {text_of(key.quotas)}"
         act = self._audit_log.act("key.add", actor, key.name, detail)
         async with self._changing:
             self._check_actor(actor)
@@ -230,24 +224,6 @@ class Keys:
             self.ring.add(key)
             self._end(name)  # clients connect again, and their streams end with the secret that they use then
         log.info("key rotated", extra={"fields": {"name": name}})
-        return key
-
-    async def change(self, name: str, quotas: Quotas | None, actor: Actor) -> Key:
-        """Set the quotas of a key; None: those of the settings. They hold from now on. Raises KeyNotFound, KeyConflict,
-        StoreUnavailable."""
-        return await asyncio.shield(self._change(name, quotas, actor))
-
-    async def _change(self, name: str, quotas: Quotas | None, actor: Actor) -> Key:
-        async with self._changing:
-            self._check_actor(actor)
-            self._check_stored(name)
-            act = self._audit_log.act("key.change", actor, name, "quotas: " + (text_of(quotas) or "of the settings"))
-            if not await self._store.change_key(name, quotas, self._clock.now(), act):
-                raise KeyNotFound(name)
-            (key,) = [one for one in await self._store.keys() if one.name == name]
-            self.ring.remove(name)
-            self.ring.add(key)
-        log.info("key changed", extra={"fields": {"name": name, "quotas": text_of(quotas)}})
         return key
 
     async def revoke(self, name: str, actor: Actor, detail: str = "") -> None:

@@ -20,7 +20,6 @@ from quart_app.core.errors import (
     UnknownKind,
     UploadNotFound,
 )
-from quart_app.core.quotas import QuotaExceeded
 from quart_app.core.schedule import MAX_ARGS, MAX_OWNED, TAG, Schedule, first_fire, key_of
 from quart_app.core.task import Enqueued
 from quart_app.core.task_request import EnqueueOptions, TaskRequest
@@ -60,8 +59,6 @@ class Schedules:
         self._find_upload = find_upload
         self._service = service
         self._clock = clock
-        self.most_of: Callable[[str], int] = lambda owner: MAX_OWNED
-        """Set by the runtime: how many schedules this owner may have."""
 
     async def declare(self, kinds: Iterable[TaskKind[..., Any]]) -> None:
         """Store the schedules of the code, once, at the start. Raises ConfigError for a name that is used twice."""
@@ -92,16 +89,15 @@ class Schedules:
 
     async def add(self, name: str, owner: str, fields: Mapping[str, Any]) -> Schedule:
         """`fields` are the fields of Schedule that its owner sets; `args` is decoded JSON. Raises InvalidInput,
-        InvalidArgs, ScheduleConflict, QuotaExceeded, StoreUnavailable."""
+        InvalidArgs, ScheduleConflict, StoreUnavailable."""
         now = self._clock.now()
         args = await self._checked(fields["kind"], fields.get("args", {}), owner, now)
         made = Schedule(**{**fields, "name": name, "owner": owner, "args": args, "created_at": now})
         made = _planned(made, now)
-        most = self.most_of(owner)
-        if not await self._store.add_schedule(made, most):
+        if not await self._store.add_schedule(made, MAX_OWNED):
             if await self._store.get_schedule(made.key) is not None:
                 raise ScheduleConflict(f"there is a schedule of the name {name} already")
-            raise QuotaExceeded("schedules", most, most)
+            raise ScheduleConflict(f"one owner has at most {MAX_OWNED} schedules")
         return made
 
     async def change(self, name: str, owner: str | None, fields: Mapping[str, Any]) -> Schedule:

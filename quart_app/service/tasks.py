@@ -10,7 +10,7 @@ import msgspec
 import uuid_utils
 
 from quart_app.clock import Clock, Trust, WallTrust
-from quart_app.core import arg_types, codec
+from quart_app.core import arg_types, codec, return_types
 from quart_app.core.errors import (
     ArgsTooLarge,
     Draining,
@@ -18,13 +18,13 @@ from quart_app.core.errors import (
     InvalidInput,
     QueueFull,
     ScopeNeeded,
+    TaskFailed,
     TaskNotFound,
     UnknownKind,
     UploadNotFound,
     WrongState,
 )
 from quart_app.core.fingerprint import fingerprint
-from quart_app.core.quotas import QuotaExceeded
 from quart_app.core.size_budget import SizeBudget
 from quart_app.core.task import (
     Count,
@@ -42,14 +42,37 @@ from quart_app.core.task_request import EnqueueOptions, TaskRequest
 from quart_app.engine.kind import TaskKind
 from quart_app.engine.registry import Registry
 from quart_app.engine.retry_store_call import WITHIN_RUN, retry_store_call
-from quart_app.service.quotas import Hold, HoldTasks, OneTask, no_quotas
-from quart_app.service.task_handle import TaskHandle
 from quart_app.service.unique import with_unique_key
 from quart_app.settings import Settings
 from quart_app.store.protocols.tasks import Store
 
 MAX_HISTORY: Final = 10_000  # events in one history answer
 FRESH: Final = 0.05  # seconds for which the count of waiting tasks is used
+
+
+class TaskHandle:
+    """What `kind.enqueue(…)` returns."""
+
+    def __init__(self, task_id: str, service: TaskService) -> None:
+        self.id = task_id
+        self._service = service
+
+    async def get(self) -> Task:
+        """The task as it is. Raises TaskNotFound when it was deleted."""
+        return await self._service.get(self.id)
+
+    async def result(self, timeout: float | None = None) -> Any:
+        """Wait for the end and return the result, of the type that the kind's function is annotated to return. Raises
+        TaskFailed, or TimeoutError after `timeout` seconds."""
+        task = await self._service.wait(self.id, timeout)
+        if not task.ended:
+            raise TimeoutError(f"task {self.id} has not ended after {timeout} s")
+        if task.status != "completed":
+            raise TaskFailed(f"task {self.id} {task.status}: {task.error_type}: {task.error_message}")
+        if task.result is None:
+            return None
+        kind = self._service.registry.get(task.kind)
+        return codec.loads(task.result) if kind is None else return_types.read(task.result, kind.function)
 
 
 class TaskService:
@@ -66,7 +89,6 @@ class TaskService:
         self.check_room: Callable[[], None] = lambda: None  # raises DiskLow
         self.check_start: Callable[[str, str], None] = lambda owner, kind: None
         """Raises KeyGone, KindRefused when a client of this owner may not start this kind."""
-        self.hold_quotas: HoldTasks = no_quotas
         self.limited_queues: Collection[str] = ()
         self.is_admin: Callable[[str], bool] = lambda owner: True
         """Whether this owner's key has the scope admin; the empty owner has all scopes."""
@@ -99,8 +121,8 @@ class TaskService:
     async def enqueue(self, requests: Sequence[TaskRequest]) -> list[Enqueued]:
         """Make all the tasks or none; they are on disk when this returns.
 
-        Raises UnknownKind, ScopeNeeded, InvalidArgs, QueueFull, QuotaExceeded, IdempotencyConflict, KeyedTaskGone,
-        DuplicateTask, InvalidInput, StoreUnavailable.
+        Raises UnknownKind, ScopeNeeded, InvalidArgs, QueueFull, IdempotencyConflict, KeyedTaskGone, DuplicateTask,
+        InvalidInput, StoreUnavailable.
         """
         now = self._clock.now()
         tasks = []
@@ -110,25 +132,18 @@ class TaskService:
             except (InvalidArgs, UnknownKind) as error:
                 error.index = index
                 raise
-        held: Hold | None = None
         ready = len({task.idempotency_key or task.id for task in tasks if task.ready})  # one key, one task
-        try:
-            if ready:
+        if ready:
+            try:
                 await self.reserve(ready)
-            held = await self.hold(tasks)
-        except (QueueFull, QuotaExceeded):
-            # A replay or a duplicate makes nothing new, so a full queue is no reason to refuse it.
-            if not all(task.keyed for task in tasks) or not await self._store.known_keys(tasks):
-                raise
-        landed = True  # as long as nobody says that it has not
+            except QueueFull:
+                # A replay or a duplicate makes nothing new, so a full queue is no reason to refuse it.
+                if not all(task.keyed for task in tasks) or not await self._store.known_keys(tasks):
+                    raise
         try:
             return await self._store.enqueue(tasks)
         except UploadNotFound as error:
-            landed = False
             raise self.unknown_upload(requests, tasks, str(error)) from None
-        finally:
-            if held is not None:
-                held.release(landed)
 
     async def enqueue_kind(self, kind: str, args: Mapping[str, Any], options: Mapping[str, Any]) -> TaskHandle:
         """For code: args are Python values that have a JSON form. In a handler it waits until the store takes writes.
@@ -222,11 +237,6 @@ class TaskService:
                 raise QueueFull(f"{self._waiting} tasks are due and waiting; the limit is {limit}")
         self._waiting += ready
 
-    async def hold(self, tasks: Sequence[NewTask | OneTask]) -> Hold | None:
-        """Take what these tasks need of the quotas of their owners. Call `release` once they are written, or are not.
-        Raises QuotaExceeded, and InvalidArgs for one queue too many."""
-        return await self.hold_quotas(tasks)
-
     # --- reading
 
     async def get(self, task_id: str, owner: str | None = None) -> Task:
@@ -243,14 +253,14 @@ class TaskService:
         self, task_id: str, timeout: float | None, owner: str | None = None, version: int | None = None
     ) -> Task:
         """Return the task once it has ended or after `timeout` seconds; with `version`, once its version differs."""
-        loop = asyncio.get_running_loop()  # its time, as `asyncio.wait` goes by it
-        ends = None if timeout is None else loop.time() + timeout
+        ends = None if timeout is None else self._clock.monotonic() + timeout
         while True:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             watchers = self._watchers.setdefault(task_id, set())
-            watchers.add(future := loop.create_future())  # before the read, so that no change falls between the two
+            watchers.add(future)  # before the read, so that no change falls between the two
             try:
                 task = await self.get(task_id, owner)
-                left = None if ends is None else ends - loop.time()
+                left = None if ends is None else ends - self._clock.monotonic()
                 done = task.ended if version is None else task.version != version
                 if done or (left is not None and left <= 0) or not self.accepting:
                     return task

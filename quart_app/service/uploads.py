@@ -7,7 +7,7 @@ import hashlib
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -17,7 +17,6 @@ from quart_app.core.arg_types import UploadRow
 from quart_app.core.errors import StoreUnavailable, UploadNotFound, UploadsFull
 from quart_app.engine.upload import Upload
 from quart_app.process.files import Files
-from quart_app.service.quotas import Hold
 from quart_app.store.protocols.uploads import UploadStore
 
 log = logging.getLogger("quart_app.uploads")
@@ -28,13 +27,6 @@ MAX_UNUSED: Final = 1000  # of one owner
 PIECE: Final = 262_144  # bytes written at once; each write is a call to a thread
 CHUNK: Final = 500  # files removed in one turn
 _NAME: Final = re.compile(r"[0-9a-f]{32}")  # of a file here
-
-
-HoldUpload = Callable[[str, int], Awaitable[Hold]]
-
-
-async def no_quota(owner: str, size: int) -> Hold:
-    return Hold([])
 
 
 class Uploads:
@@ -49,16 +41,14 @@ class Uploads:
         self._trust = trust or WallTrust()
         self._leftover: list[str] = []
         self.check_room: Callable[[], None] = lambda: None  # raises DiskLow
-        self.hold_quotas: HoldUpload = no_quota
 
     # --- receiving
 
     async def receive(self, owner: str, name: str, pieces: AsyncIterator[bytes], key: str | None = None) -> Upload:
         """Write the pieces to disk and record them; both are durable when this returns. With a `key`, the same bytes of
         the same owner are the same upload. An error of `pieces` is raised, and nothing is left behind. Raises
-        UploadsFull, QuotaExceeded, DiskLow, StoreUnavailable."""
+        UploadsFull, DiskLow, StoreUnavailable."""
         self.check_room()
-        (await self.hold_quotas(owner, 0)).release(landed=False)  # no byte is read from who may keep none
         file = secrets.token_hex(16)
         try:
             writing = self._files.writing(FOLDER, file)
@@ -77,13 +67,10 @@ class Uploads:
     async def _keep(self, writing: AbstractContextManager[BinaryIO], row: UploadRow) -> Upload:
         await asyncio.to_thread(writing.__exit__, None, None, None)
         now = self._clock.now()
-        kept, held = None, None
+        kept = None
         try:
-            held = await self.hold_quotas(row.owner, row.size)
             kept = await self._store.add_upload(row, now, now + UNUSED_MS, MAX_UNUSED)
         finally:
-            if held is not None:
-                held.release(landed=kept == row.file)
             if kept != row.file:  # it failed, or an upload of this key existed, or there are too many
                 await asyncio.to_thread(self._files.remove, FOLDER, row.file)
         if kept is None:

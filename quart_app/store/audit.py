@@ -14,7 +14,6 @@ import msgspec
 from quart_app.core.errors import ConfigError, StoreBroken
 from quart_app.core.lifecycle import CRASH, TRANSITIONS
 from quart_app.store import migrate
-from quart_app.store.audit_quotas import audit_quotas
 from quart_app.store.audit_reader import Interrupted, Reader, opened
 from quart_app.store.audit_statistics import audit_statistics
 
@@ -55,7 +54,6 @@ def audit(path: Path) -> Report:
             auditor.lanes()
             auditor.failures()
             auditor.counters()
-            audit_quotas(reader, auditor.find, auditor._count, auditor.report.skipped.append)
             audit_statistics(reader, auditor.find, auditor._count)
             auditor.integrity()
         except sqlite3.DatabaseError as error:
@@ -136,19 +134,13 @@ class _Auditor:
             return self._read("keys", owner=owner, key=key, n=CHUNK)
 
     def access(self) -> None:
-        """Check the API keys, the sessions and the audit log."""
+        """Check the API keys and the audit log."""
         with self._read.snapshot(patient=True):
             keys = self._read("api_keys")
         self._count("API keys", len(keys))
         for name, wrong in keys:
             if wrong is not None:
                 self.find(f"API key {name!r} {wrong}")
-        with self._read.snapshot(patient=True):
-            sessions = self._read("audited_sessions")
-        self._count("sessions", len(sessions))
-        for name, wrong in sessions:
-            if wrong is not None:
-                self.find(f"a session of the key {name!r} {wrong}")
         seq = -LAST
         while True:
             with self._read.snapshot(patient=True):

@@ -9,7 +9,6 @@ import msgspec
 
 from quart_app.core.audit_acts import Act
 from quart_app.core.keys import Key
-from quart_app.core.quotas import Quotas
 from quart_app.store.sqlite.database import Database
 from quart_app.store.sqlite.transaction import Answer, Call, Row
 
@@ -32,7 +31,6 @@ class SqlKeys:
             "now": key.created_at,
             "expires_at": key.expires_at,
             "kinds": msgspec.json.encode(key.kinds).decode() if key.kinds else None,
-            "quotas": _quotas(key.quotas),
         }
         return await self._landed("add_key", params, act)
 
@@ -42,9 +40,6 @@ class SqlKeys:
 
     async def revoke_key(self, name: str, now: int, act: Act | None = None) -> bool:
         return await self._landed("revoke_key", {"name": name, "now": now}, act)
-
-    async def change_key(self, name: str, quotas: Quotas | None, now: int, act: Act | None = None) -> bool:
-        return await self._landed("change_key", {"name": name, "quotas": _quotas(quotas), "now": now}, act)
 
     async def _landed(self, statement: str, params: Mapping[str, Any], act: Act | None) -> bool:
         def check(answer: Answer) -> None:
@@ -86,7 +81,7 @@ class SqlActs:
 
 
 def _key(row: Row) -> Key:
-    name, hashed, scopes, created_at, revoked_at, expires_at, kinds, last_used_at, old_hash, old_until, quotas = row
+    name, hashed, scopes, created_at, revoked_at, expires_at, kinds, last_used_at, old_hash, old_until = row
     return Key(
         name,
         hashed,
@@ -99,10 +94,4 @@ def _key(row: Row) -> Key:
         last_used_at,
         old_hash,
         old_until,
-        msgspec.json.decode(quotas, type=Quotas) if quotas is not None else None,
     )
-
-
-def _quotas(quotas: Quotas | None) -> str | None:
-    """As they are stored: NULL when there are none."""
-    return msgspec.json.encode(quotas).decode() if quotas is not None and quotas != Quotas() else None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
-from quart_app.core.claim_limits import gate_name, limit_of
 from quart_app.store.sqlite.transaction import Call, Row, Run
 
 BATCH: Final = 2_000  # tasks put into lanes by one write
+MAX_KEY: Final = 100  # characters of a key's value in the name of its gate
+KEYED: Final = "/"  # between the name of a limit and the value of its key
 
 
 class Statements:
@@ -21,6 +23,17 @@ class Statements:
 
     def __call__(self, name: str, /, **params: object) -> list[Row]:
         return self.run(name, params)
+
+
+def gate_name(limit: str, value: Any) -> str:
+    """The gate for one value of a limit's key."""
+    text = msgspec.json.encode(value, order="sorted").decode()
+    return limit + KEYED + (text if len(text) <= MAX_KEY else hashlib.sha256(text.encode()).hexdigest())
+
+
+def limit_of(gate: str) -> str:
+    """The name of the limit that this gate is of."""
+    return gate.partition(KEYED)[0]
 
 
 def sort(run: Run, calls: Sequence[Call]) -> list[Row]:

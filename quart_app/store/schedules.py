@@ -58,9 +58,8 @@ class SqlSchedules:
 
     # --- fires
 
-    async def due_schedules(self, now: int, limit: int, after: int = 0) -> list[tuple[Schedule, bool]]:
-        params = {"now": now, "after": after, "limit": limit}
-        rows = await self._db.read(self._db.text("due_schedules"), params)
+    async def due_schedules(self, now: int, limit: int) -> list[tuple[Schedule, bool]]:
+        rows = await self._db.read(self._db.text("due_schedules"), {"now": now, "limit": limit})
         return [(_schedule(row[:-1]), bool(row[-1])) for row in rows]
 
     async def next_fire(self) -> int | None:

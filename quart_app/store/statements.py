@@ -35,10 +35,9 @@ FILES: Final = (
         "recovery",
     ),
     *("queues", "read", "errors", "bulk", "explain"),
-    *("claim_limits", "clock", "feed", "keys", "limits", "quotas", "reports", "schedules", "sessions"),
-    *("statistics", "uploads", "users"),
+    *("claim_limits", "clock", "feed", "keys", "limits", "reports", "schedules", "statistics", "uploads", "users"),
 )
-AUDIT: Final = ("audit", "audit_lanes", "audit_quotas", "audit_statistics")  # of `audit` alone
+AUDIT: Final = ("audit", "audit_lanes", "audit_statistics")  # of `audit` alone
 _NAME: Final = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
 _COMMENT: Final = re.compile(r"^--.*$\n?", re.MULTILINE)
 _INCLUDE: Final = re.compile(

@@ -286,11 +286,11 @@ class SqlStore:
         return await clear_deleted(self._db, rows, size)
 
     async def prune_counters(self, limit: int) -> int:
-        return await self._upkeep("prune_counters", "prune_owned_queues", limit=limit)
+        return await self._upkeep("prune_counters", limit=limit)
 
-    async def _upkeep(self, *statements: str, **params: int) -> int:
-        """Returns how many rows they changed; of several, the one that changed the most."""
-        return max(map(len, await self._db.write([Call(one, params=params) for one in statements])))
+    async def _upkeep(self, statement: str, **params: int) -> int:
+        """Returns how many rows it changed."""
+        return len((await self._db.write([Call(statement, params=params)]))[0])
 
     # --- reading
 

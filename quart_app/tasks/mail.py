@@ -21,7 +21,7 @@ TIMEOUT: Final = 30.0  # seconds for one answer of the server
 # 4.5.3.2.6).
 TAKING: Final = 600.0
 MAX_SILENCES: Final = 3  # mails in a row without an answer that can be understood; then the server counts as down
-MAX_REPEATED: Final = 4 * 1024 * 1024  # bytes of all bodies of a mailing in the outbox; past it, the body is there once
+MAX_REPEATED: Final = 4096  # characters; a longer body is written once for a whole mailing, not into each of its files
 
 
 class Refused(NonRetryable):
@@ -54,14 +54,12 @@ class Mailer:
     the certificate against the system's authorities (or those of SSL_CERT_FILE).
     """
 
-    def __init__(self, ctx: TaskContext, mails: int = 1) -> None:
-        """`mails`: how many mails with the same body the task sends in all."""
+    def __init__(self, ctx: TaskContext) -> None:
         self._ctx = ctx
-        self._mails = mails
         self._sender = on_the_wire(ctx.settings.mail_from)
         self._down: Refused | Delayed | None = None
         self._silences = 0
-        self._kept: str | None = None
+        self._kept: set[str] = set()
         self._server = mail_server(ctx.settings.smtp_url) if ctx.settings.smtp_url else None
         self._client: aiosmtplib.SMTP | None = None
         if self._server is not None:
@@ -82,15 +80,16 @@ class Mailer:
                 await self._client.quit()
         self._client.close()
 
-    async def send(self, mark: str, to: str, subject: str, body: str) -> str:
+    async def send(self, mark: str, to: str, subject: str, body: str, mailing: str | None = None) -> str:
         """Hand one mail over; returns the time (RFC 3339). `mark` identifies the mail, whenever it is sent: the
-        Message-ID is made of it, so that a mail that is sent twice is recognized. Raises Rejected, Refused, Delayed."""
+        Message-ID is made of it, so that a mail that is sent twice is recognized. `mailing`: the id of the task, when
+        the other mails of the run have the same body. Raises Rejected, Refused, Delayed."""
         try:
             to = on_the_wire(to)
         except ValueError as error:
             raise Rejected(None, str(error)) from None
         # In a thread: encoding a long body takes time.
-        elsewhere = await self._keep(body)
+        elsewhere = await self._keep(mailing, body) if mailing is not None else None
         content = await asyncio.to_thread(compose, self._sender, mark, to, subject, body, elsewhere)
         if self._client is None:
             await asyncio.to_thread(self._ctx.files.write, artifacts.OUTBOX, f"{mark}.eml", content)
@@ -98,16 +97,16 @@ class Mailer:
             await self._hand_over(self._client, to, content)
         return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
-    async def _keep(self, body: str) -> str | None:
+    async def _keep(self, mailing: str, body: str) -> str | None:
         """Write the body into one file of the outbox for all mails and return its name: a thousand copies fill a disk.
-        Returns None when each mail has the body: over SMTP, or when it fits into all of them."""
-        if self._client is not None or self._mails * len(body.encode()) <= MAX_REPEATED:
+        Returns None when each mail has the body: over SMTP, or when the body is short."""
+        if self._client is not None or len(body) <= MAX_REPEATED:
             return None
-        if self._kept is None:
-            name = artifacts.body_name(self._ctx.task_id)
+        name = artifacts.body_name(mailing)
+        if name not in self._kept:
             await asyncio.to_thread(self._ctx.files.write, artifacts.OUTBOX, name, body.encode())
-            self._kept = name
-        return self._kept
+            self._kept.add(name)
+        return name
 
     async def _hand_over(self, client: aiosmtplib.SMTP, to: str, content: bytes) -> None:
         await self._open(client)

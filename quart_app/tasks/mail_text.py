@@ -19,7 +19,6 @@ import msgspec
 from quart_app.core import mail
 
 SEVEN_BIT: Final = SMTP.clone(cte_type="7bit")  # every server takes it, with or without 8BITMIME
-_BOUNDARY: Final = "part"
 _PLAIN: Final = re.compile(r"(?!.*=\?)[!-~](?:[ -~]{0,66}[!-~])?")  # a subject that needs no encoding, on one line
 
 Address = Annotated[
@@ -46,7 +45,7 @@ Line = Annotated[
 def compose(sender: str, mark: str, to: str, subject: str, body: str, elsewhere: str | None = None) -> bytes:
     """The bytes of the whole mail. The addresses are as SMTP sends them (`core.mail.on_the_wire`). One that is not
     ASCII is in UTF-8 (RFC 6532), for a server that takes that. `elsewhere`: the name of the file beside the mail that
-    has the body, in UTF-8 (RFC 2046, 5.2.3); a program that does not look there shows a sentence that names it."""
+    has the body, in UTF-8 (RFC 2046, 5.2.3)."""
     message_id = f"<{mark}@{sender.rpartition('@')[2]}>"
     header = {
         "From": sender,
@@ -58,12 +57,9 @@ def compose(sender: str, mark: str, to: str, subject: str, body: str, elsewhere:
     lines = "".join(f"{name}: {text}\n" for name, text in header.items())
     if elsewhere is not None:
         lines += (
-            f'MIME-Version: 1.0\nContent-Type: multipart/alternative; boundary="{_BOUNDARY}"\n\n'
-            f'--{_BOUNDARY}\nContent-Type: text/plain; charset="us-ascii"\n\n'
-            f"The text of this mail is in the file {elsewhere} beside it: all mails of the mailing have the same.\n\n"
-            f"--{_BOUNDARY}\n"
+            "MIME-Version: 1.0\n"
             f'Content-Type: message/external-body; access-type=local-file; name="{elsewhere}"\n\n'
-            f'Content-Type: text/plain; charset="utf-8"\nContent-ID: {message_id}\n\n\n--{_BOUNDARY}--\n'
+            f'Content-Type: text/plain; charset="utf-8"\nContent-ID: {message_id}\n\n'
         )
     content = lines.replace("\n", "\r\n").encode()
     if elsewhere is None:

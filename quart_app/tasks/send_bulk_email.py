@@ -30,7 +30,7 @@ async def send_bulk_email(ctx: TaskContext, recipients: Recipients, subject: Lin
     wanted = list(dict.fromkeys(recipients))
     failed: list[dict[str, Any]] = []
     delayed: Delayed | None = None
-    async with Mailer(ctx, mails=len(wanted)) as mailer:
+    async with Mailer(ctx) as mailer:
         for number, to in enumerate(wanted, start=1):
             try:
                 refusal = await ctx.step(f"{number} {to}"[:200], _send, mailer, ctx.task_id, to, subject, body)
@@ -52,7 +52,7 @@ async def _send(mailer: Mailer, task_id: str, to: str, subject: str, body: str) 
     """Send one mail. Returns None, or the refusal when this recipient will never get it. Raises Delayed, Refused."""
     try:
         mark = f"{task_id}.{hashlib.sha256(to.encode()).hexdigest()[:12]}"
-        await mailer.send(mark, to, subject, body)
+        await mailer.send(mark, to, subject, body, mailing=task_id)
     except Rejected as error:
         return {"code": error.code, "message": error.said}
     return None

@@ -16,11 +16,9 @@ if TYPE_CHECKING:
     from quart_app.service.client_limits import ClientLimit
     from quart_app.service.error_groups import ErrorGroups
     from quart_app.service.family import Family
-    from quart_app.service.forecasts import Forecasts
     from quart_app.service.going_back import GoingBack
     from quart_app.service.keys import Keys
     from quart_app.service.schedules import Schedules
-    from quart_app.service.sessions import Sessions
     from quart_app.service.stacks import StackReader
     from quart_app.service.tasks import TaskService
     from quart_app.settings import Settings
@@ -52,20 +50,12 @@ class AppState:
         return self.started.keys
 
     @property
-    def sessions(self) -> Sessions:
-        return self.started.sessions
-
-    @property
     def audit_log(self) -> AuditLog:
         return self.started.audit_log
 
     @property
     def family(self) -> Family:
         return self.started.family
-
-    @property
-    def forecasts(self) -> Forecasts:
-        return self.started.forecasts
 
     @property
     def going_back(self) -> GoingBack:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from subprocess import CompletedProcess
 
 import pytest
 
@@ -14,14 +13,8 @@ from tests.acceptance.test_cli import good, one_line, reached
 __all__ = ["reached"]
 
 
-def made(done: CompletedProcess[str]) -> str:
-    """What a command printed that says of a queue that it is new."""
-    assert (done.returncode, done.stderr) == (0, "the queue mail is new: no task and no kind has used it\n")
-    return done.stdout
-
-
 def test_a_queue_is_limited_paused_and_resumed(reached: Command) -> None:
-    assert "mail" in made(reached("queues", "set", "mail", "--concurrency", "3", "--rate", "100/60"))
+    assert "mail" in good(reached("queues", "set", "mail", "--concurrency", "3", "--rate", "100/60"))
     (row,) = (line.split() for line in good(reached("queues")).splitlines() if line.startswith("mail "))
     assert row == ["mail", "0", "0", "0", "0", "0s", "3", "100/60"]
     assert "paused" in good(reached("queues", "pause", "mail"))
@@ -33,15 +26,9 @@ def test_a_queue_is_limited_paused_and_resumed(reached: Command) -> None:
     assert (changed["concurrency"], changed["rate_limit"]) == (None, "100/60")
 
 
-def test_a_pause_of_a_queue_that_nobody_knows_says_so(reached: Command) -> None:
-    assert "paused" in good(reached("queues", "pause", "reports"))  # of a built-in kind
-    assert json.loads(made(reached("queues", "pause", "mail", "--json")))["new"] is True
-    assert json.loads(good(reached("queues", "pause", "mail", "--json")))["new"] is False
-
-
 def test_a_limit_is_changed_lifted_and_put_back(reached: Command) -> None:
     name = "queue:mail"
-    made(reached("queues", "set", "mail", "--concurrency", "3"))
+    good(reached("queues", "set", "mail", "--concurrency", "3"))
     assert "changed" in good(reached("limits", "set", name, "--rate", "5/60"))
     (row,) = (line.split() for line in good(reached("limits", "list")).splitlines() if line.startswith(f"{name} "))
     assert row == [name, "3", "5/60", "0", "0", "0", "0", "changed"]

@@ -77,21 +77,3 @@ def test_a_mailing_killed_in_the_middle_mails_nobody_twice_whose_step_was_record
     counts = Counter(to for to, _ in box.mails)
     assert counts == {**dict.fromkeys(RECIPIENTS, 1), HELD: 2}
     assert len(set(box.mails)) == 8  # the second one to HELD is known by its Message-ID
-
-
-@pytest.mark.once
-def test_a_mailing_into_the_outbox_that_is_killed_has_each_mail_and_its_body_once(make_server: MakeServer) -> None:
-    wanted, body = [f"user{number}@example.com" for number in range(60)], "Hello\n" * 20_000
-    server = make_server().start().wait_ready()
-    task_id = server.post("send-bulk-email", {"recipients": wanted, "subject": "News", "body": body})
-    until(lambda: server.rows("SELECT count(*) FROM steps") >= [(5,)], "some mails")
-    server.kill9()
-
-    server.start().wait_ready()
-    assert server.ended(task_id)["result"] == {"sent": 60, "failed": []}
-    outbox = server.data / "outbox"
-    names = {path.name for path in outbox.iterdir() if not path.name.endswith(".tmp")}
-    assert f"{task_id}.body.txt" in names
-    assert (outbox / f"{task_id}.body.txt").read_text() == body
-    mails = [email.message_from_bytes((outbox / name).read_bytes()) for name in names if name.endswith(".eml")]
-    assert sorted(mail["To"] for mail in mails) == sorted(wanted)

@@ -34,15 +34,7 @@ async def limited(ctx):
 @task("free")
 async def free():
     pass
-
-
-@task("gated")
-async def gated(gate: str):
-    while not Path(gate).exists():
-        await asyncio.sleep(0.005)
 """
-SLOTS = 4
-ANN, BOB = ({"Authorization": f"Bearer {name}-opens-sesame"} for name in ("ann", "bob"))
 
 
 @pytest.fixture
@@ -111,47 +103,3 @@ def test_pauses_and_changes_outlive_a_kill(server: Server, journal: Path) -> Non
     for task_id in held:
         assert server.ended(task_id)["status"] == "completed"
     assert most_at_once(journal) == 1
-
-
-# --- turns of owners
-
-
-@pytest.fixture
-def owned(make_server: MakeServer, server: Server) -> Server:
-    keys = "ann:ann-opens-sesame,bob:bob-opens-sesame"
-    return make_server(tasks="limited.py", concurrency=SLOTS, api_keys=keys).start().wait_ready()
-
-
-def made(server: Server, owner: dict[str, str], *tasks: dict[str, object]) -> list[str]:
-    asked = server.client.post("/tasks", json=tasks, headers=owner)
-    assert asked.status_code == 202, asked.text
-    return [one["task_id"] for one in asked.json()["tasks"]]
-
-
-def order(server: Server) -> list[str]:
-    """The tasks in the order in which they were claimed."""
-    claims = "SELECT t.id FROM events e JOIN tasks t ON t.seq = e.task WHERE e.cause = 'claim' ORDER BY e.seq"
-    return [task_id for (task_id,) in server.rows(claims)]
-
-
-def test_a_single_task_does_not_wait_for_the_hundreds_of_another_owner(owned: Server) -> None:
-    assert owned.command("queues", "pause", "default").returncode == 0
-    anns = made(owned, ANN, *[{"kind": "free"}] * 300)
-    (bobs,) = made(owned, BOB, {"kind": "free"})
-    assert owned.command("queues", "resume", "default").returncode == 0
-    until(lambda: len(order(owned)) == 301, "all have run")
-    assert order(owned).index(bobs) < SLOTS  # it was among those of the first claim
-    assert set(order(owned)) == {*anns, bobs}
-
-
-def test_who_holds_every_slot_gives_the_next_one_to_another_owner(owned: Server) -> None:
-    gates = [f"gate-{number}" for number in range(SLOTS)]
-    long = made(owned, ANN, *({"kind": "gated", "args": {"gate": gate}} for gate in gates))
-    until(lambda: set(order(owned)) == set(long), "every slot is taken")
-    made(owned, ANN, *[{"kind": "free"}] * 300)
-    bobs = made(owned, BOB, *[{"kind": "free"}] * 2)
-    (owned.folder / gates[0]).touch()
-    until(lambda: len(order(owned)) == SLOTS + 302, "all that are short have run")
-    assert set(order(owned)[SLOTS : SLOTS + 2]) == set(bobs)
-    for gate in gates[1:]:
-        (owned.folder / gate).touch()

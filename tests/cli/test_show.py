@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from quart_app.cli import check, tables
+from quart_app.cli import tables
 from quart_app.cli.watch import line
 
 NASTY = "\x1b[31m [bold]x[/bold]\r\n"
@@ -143,17 +143,3 @@ def test_a_line_of_the_history_with_a_stack_is_one_line() -> None:
     assert line(event).endswith("m: " + " > ".join(f"my_tasks.py:{number} ask" for number in range(4, 9)))
     event["data"] = {"message": "m", "fields": {"frames": [1, 2], "x": 3}}
     assert line(event).endswith("m frames=[1, 2] x=3")
-
-
-@pytest.mark.parametrize(
-    ("one", "several"),
-    [
-        ("1 setting", "settings"),
-        ("1 task module", "task modules"),
-        ("1 kind", "kinds"),
-        ("1 kind with unfinished tasks", "kinds with unfinished tasks"),
-        ("1 schedule", "schedules"),
-    ],
-)
-def test_what_was_checked_is_in_the_plural_unless_it_is_one(one: str, several: str) -> None:
-    assert [check._counted(n, several) for n in (0, 1, 2)] == [f"0 {several}", one, f"2 {several}"]

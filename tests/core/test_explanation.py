@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from quart_app.core.explanation import Forecast, LimitState, Place, Standing, explain
+from quart_app.core.explanation import LimitState, Place, Standing, explain
 from quart_app.core.task import Task
 from tests.clock import START
 
@@ -67,11 +67,8 @@ def test_each_reason_has_its_sentence(
 def test_the_expected_times_come_from_the_last_runs() -> None:
     behind = said({}, {"before": 7}, FULL)
     assert (behind.expected_start, behind.expected_end, behind.based_on) == (NOW + 2000, NOW + 3000, 10)
-    one_at_once = said({}, {"before": 7, "limits": (LimitState("a", None, 1, 1, True, 7),)}, FULL)
+    one_at_once = said({}, {"before": 7, "limits": (LimitState("a", None, 1, 1, True),)}, FULL)
     assert one_at_once.expected_start == NOW + 8000
-    # Of five places one is free, and the tasks before it use that up.
-    wider = said({}, {"before": 3, "limits": (LimitState("a", None, 4, 5, True, 3),)}, Place(60, 64, False))
-    assert wider.expected_start == NOW + 600
     running = said({"status": "processing", "attempt": 1, "started_at": NOW - 400}, {})
     assert (running.expected_start, running.expected_end) == (None, NOW + 600)
 
@@ -85,50 +82,9 @@ def test_nothing_is_expected_without_runs_and_of_what_nobody_knows() -> None:
     assert (later.expected_start, later.expected_end) == (NOW + 9000, None)
 
 
-HOUR = 3_600_000
-RATE = LimitState("a", NOW + 60_000, 0, None, True, 5, 2, HOUR, NOW + 2 * HOUR + 60_000)
-
-
-def test_under_a_full_rate_it_starts_when_its_turn_comes() -> None:
-    found = said({}, {"limits": (RATE,), "before": 5})
-    assert (found.expected_start, found.expected_end) == (RATE.turn, NOW + 2 * HOUR + 61_000)
-    # That is known although nobody knows how long one runs.
-    unknown = said({}, {"limits": (RATE,), "before": 5, "runs": ()})
-    assert (unknown.expected_start, unknown.expected_end) == (RATE.turn, None)
-
-
-def test_the_last_of_slots_and_limits_tells_when_it_starts() -> None:
-    short = msgspec.structs.replace(RATE, until=NOW + 1, turn=NOW + 1)
-    narrow = LimitState("b", None, 1, 1, True, 5)
-    assert said({}, {"limits": (short, narrow), "before": 5}, FULL).expected_start == NOW + 6000
-    assert said({}, {"limits": (short,), "before": 5}, FULL).expected_start == NOW + 1500
-
-
-def forecast(standing: dict[str, Any], place: Place = FULL) -> Forecast:
-    return Forecast.of(STANDING._replace(**standing), place, NOW)
-
-
-def test_a_task_to_come_ends_when_it_is_told_once_it_is_there() -> None:
-    for standing in ({"before": 7}, {"before": 5, "limits": (RATE,)}):
-        assert forecast(standing).end(0) == said({}, standing, FULL).expected_end
-    assert [forecast({"before": 7}).end(more) for more in (0, 1, 4)] == [NOW + 3000, NOW + 3250, NOW + 4000]
-    free = Place(2, 4, False)
-    assert [forecast({}, free).end(more) for more in range(4)] == [NOW + 1000, NOW + 1000, NOW + 1250, NOW + 1500]
-
-
-def test_tasks_that_come_later_start_later_under_a_rate() -> None:
-    """Two in each hour; the ring is full, or has room for one."""
-    ends = [forecast({"before": 5, "limits": (RATE,)}).end(more) for more in (0, 1, 2)]
-    assert RATE.turn is not None
-    assert ends == [RATE.turn + 1000 + more * HOUR // 2 for more in (0, 1, 2)]
-    room = msgspec.structs.replace(RATE, until=None, closed=False, before=0, turn=NOW, room=1)
-    ends = [forecast({"limits": (room,)}, FREE).end(more) for more in (0, 1, 2)]
-    assert ends == [NOW + 1000 + more * HOUR // 2 for more in (0, 1, 2)]
-
-
-def test_what_nobody_knows_has_no_forecast() -> None:
-    assert forecast({"runs": (), "before": 7}).end(0) is None
-    assert forecast({"runs": (), "before": 5, "limits": (RATE,)}).end(0) == RATE.turn
-    assert not forecast({}).held
-    assert forecast({"queue_paused": True}).held
-    assert forecast({"kind_paused": True}).held
+@pytest.mark.parametrize(("before", "windows"), [(0, 0), (1, 0), (2, 1), (9, 4)])
+def test_under_a_full_rate_the_tasks_before_it_use_up_windows(before: int, windows: int) -> None:
+    hour = 3_600_000
+    limit = LimitState("a", NOW + 60_000, 0, None, True, 2, hour)
+    found = said({}, {"limits": (limit,), "before": before})
+    assert found.expected_start == NOW + 60_000 + windows * hour

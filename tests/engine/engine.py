@@ -14,8 +14,7 @@ from quart_app.core import codec
 from quart_app.core.task import ErrorRecord, Event, StepRecord, Task
 from quart_app.engine.registry import Declared
 from quart_app.runtime import Runtime
-from quart_app.service.task_handle import TaskHandle
-from quart_app.service.tasks import MAX_HISTORY
+from quart_app.service.tasks import MAX_HISTORY, TaskHandle
 from quart_app.settings import Settings
 
 DEADLINE = 20.0  # seconds; generous, so that one slow core fails no test

@@ -10,7 +10,7 @@ from typing import Any
 from quart_app import TaskContext, task
 from quart_app.engine.blocking_context import BlockingTaskContext
 from quart_app.engine.registry import Registry
-from quart_app.service.task_handle import TaskHandle
+from quart_app.service.tasks import TaskHandle
 from tests.engine import process_kinds
 from tests.engine.engine import Engine, Gate, until
 

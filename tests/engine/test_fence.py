@@ -11,7 +11,7 @@ import pytest
 from quart_app import TaskContext, task
 from quart_app.core.errors import ClaimLost
 from quart_app.engine.blocking_context import BlockingTaskContext
-from quart_app.service.task_handle import TaskHandle
+from quart_app.service.tasks import TaskHandle
 from tests.engine.conftest import Start
 from tests.engine.engine import Engine, Gate, result, until
 

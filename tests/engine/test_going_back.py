@@ -12,7 +12,7 @@ import pytest
 from quart_app import TaskContext, task
 from quart_app.core.task import Task
 from quart_app.core.task_request import EnqueueOptions
-from quart_app.service.task_handle import TaskHandle
+from quart_app.service.tasks import TaskHandle
 from tests.engine.engine import Engine, Gate, result
 
 GATE = Gate()

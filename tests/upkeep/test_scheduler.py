@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from quart_app.core.schedule import MAX_CAUGHT_UP, MAX_FIRES, Schedule
+from quart_app.core.schedule import MAX_FIRES, Schedule
 from quart_app.engine.upkeep import scheduler as module
 from quart_app.engine.upkeep.scheduler import Scheduler
 from quart_app.store.protocols.tasks import Store
@@ -107,60 +107,6 @@ async def test_all_that_was_missed_is_made_in_bites(plant: Plant, clock: Virtual
     assert 0 < await plant.tasks() <= 2 * MAX_FIRES
     await plant.settle()
     assert fires(sql) == list(range(1, 3 * MAX_FIRES + 6))
-
-
-async def test_after_two_days_down_the_newest_fires_are_made_and_the_schedule_and_the_log_say_how_many_were_not(
-    plant: Plant, clock: VirtualClock, sql: Sql, caplog: pytest.LogCaptureFixture
-) -> None:
-    await plant.add(every_ms=1000, overlap="queue", catch_up="all")
-    clock.advance(48 * HOUR)
-    plant.restart()
-    await plant.settle()
-    assert fires(sql) == list(range(48 * HOUR - MAX_CAUGHT_UP + 1, 48 * HOUR + 1))
-    assert await plant.tasks() == MAX_CAUGHT_UP
-    (line,) = [record for record in caplog.records if "left out" in record.message]
-    assert line.levelno == logging.WARNING
-    assert str(48 * HOUR - MAX_CAUGHT_UP) in line.message
-    clock.advance(1)
-    await plant.settle()
-    after = await plant.schedules.get_schedule("s")
-    assert after is not None
-    assert after.last_error is None, "the last fire was on time"
-
-
-async def test_what_was_left_out_is_noted_until_a_fire_is_on_time(
-    plant: Plant, clock: VirtualClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    await plant.add(cron="* * * * *", overlap="queue", catch_up="all")
-    clock.advance(48 * HOUR)
-    await plant.settle()
-    after = await plant.schedules.get_schedule("s")
-    assert after is not None
-    assert (after.last_error or "") in caplog.text
-    assert (after.last_error or "").startswith("missed fires that are left out: 1880, all before ")
-    clock.advance((after.next_at or 0) / 1000 - clock.now() / 1000)
-    await plant.settle()
-    after = await plant.schedules.get_schedule("s")
-    assert after is not None
-    assert after.last_error is None
-
-
-async def test_who_is_on_time_does_not_wait_for_what_others_missed(plant: Plant, clock: VirtualClock, sql: Sql) -> None:
-    names = [f"late-{number}" for number in range(60)]
-    for name in names:
-        await plant.add(name, every_ms=1000, overlap="queue", catch_up="all")
-    clock.advance(30)
-    await plant.add("punctual", every_ms=1000)
-    clock.advance(1)
-    looks = 0
-    while sql("SELECT count(*) FROM fires WHERE schedule = 'punctual'") == [(0,)]:
-        assert await plant.scheduler.run_once(clock.now()) == 0.0
-        looks += 1
-    assert looks <= 2
-    assert await plant.tasks() <= 2 * (module.MISSED_AT_ONCE + MAX_FIRES)
-    await plant.settle()
-    made = dict(sql("SELECT schedule, count(*) FROM fires GROUP BY schedule"))
-    assert made == {**dict.fromkeys(names, 31), "punctual": 1}
 
 
 # --- overlap

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email
-import email.policy
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -124,40 +123,21 @@ async def test_without_a_server_each_mail_is_a_file(serve: Serve) -> None:
     assert all(file.name.startswith(task["task_id"]) for file in files)
 
 
-async def test_without_a_server_each_mail_is_whole_while_all_of_them_are_small(serve: Serve) -> None:
-    body = "Grüße\n" * 10_000
+async def test_without_a_server_a_long_body_is_kept_once(serve: Serve) -> None:
+    body = "Grüße\n" * 1000
     async with serve() as site:
-        await site.run("send-bulk-email", {**MAIL, "body": body})
-        files = sorted((site.settings.data_path / "outbox").iterdir())
-        mails = [email.message_from_bytes(file.read_bytes(), policy=email.policy.default) for file in files]
-    assert [file.suffix for file in files] == [".eml"] * 5
-    assert {mail.get_content().replace("\r\n", "\n") for mail in mails} == {body}  # type: ignore[attr-defined]
-
-
-async def test_without_a_server_a_body_that_would_fill_the_disk_is_kept_once(serve: Serve) -> None:
-    body = "Grüße\n" * 20_000
-    wanted = [f"user{number}@example.com" for number in range(40)]
-    async with serve() as site:
-        task = await site.run("send-bulk-email", {**MAIL, "recipients": wanted, "body": body})
+        task = await site.run("send-bulk-email", {**MAIL, "body": body})
         outbox = site.settings.data_path / "outbox"
         assert (outbox / f"{task['task_id']}.body.txt").read_text("utf-8") == body
         mails = [email.message_from_bytes(file.read_bytes()) for file in outbox.glob("*.eml")]
-    assert task["result"]["sent"] == len(mails) == 40
-    assert {mail["To"] for mail in mails} == set(wanted)
+    assert (task["result"]["sent"], len(mails)) == (5, 5)
     for mail in mails:
-        shown, elsewhere = mail.get_payload()
-        assert (mail.get_content_type(), mail.defects, shown.get_content_type()) == (
-            "multipart/alternative",
-            [],
-            "text/plain",
-        )
-        assert f"{task['task_id']}.body.txt" in shown.get_payload()
-        assert elsewhere.get_content_type() == "message/external-body"
-        assert elsewhere.get_param("access-type") == "local-file"
-        assert elsewhere.get_param("name") == f"{task['task_id']}.body.txt"
-        (text,) = elsewhere.get_payload()
+        assert mail.get_content_type() == "message/external-body"
+        assert mail.get_param("access-type") == "local-file"
+        assert mail.get_param("name") == f"{task['task_id']}.body.txt"
+        (text,) = mail.get_payload()
         assert (text.get_content_type(), text["Content-ID"]) == ("text/plain", mail["Message-ID"])
-        assert len(mail.as_bytes()) < 1200
+        assert len(mail.as_bytes()) < 1000
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ async def test_a_key_is_shown_once_and_works_at_once(site: Site) -> None:
     made = await site.post("/keys", {"name": "ann"})
     assert made.status == 201
     assert made.headers["Cache-Control"] == "no-store"
-    assert made.json.keys() == {"name", "scopes", "key", "kinds", "quotas", "expires_at", "old_until"}
+    assert made.json.keys() == {"name", "scopes", "key", "kinds", "expires_at", "old_until"}
     assert (made.json["name"], made.json["scopes"]) == ("ann", ["read", "write"])
     assert len(made.json["key"]) >= 43  # 256 bits
     assert (await site.get("/tasks", bearer(made.json["key"]))).status == 200
@@ -52,7 +52,7 @@ async def test_the_list_has_both_sources_and_no_key(serve: Serve) -> None:
         }
         assert found["ann"] == {
             "name": "ann", "scopes": ["read", "write"], "created_at": None, "revoked_at": None, "source": "settings",
-            "last_used_at": None, "kinds": None, "quotas": None, "expires_at": None, "old_until": None,
+            "last_used_at": None, "kinds": None, "expires_at": None, "old_until": None,
         }  # fmt: skip
         assert found["chief"]["created_at"].endswith("Z")
         assert (found["chief"]["scopes"], found["chief"]["revoked_at"]) == (["admin"], None)

@@ -212,7 +212,7 @@ async def test_two_owners_may_have_one_name_and_notice_nothing_of_each_other(ser
 async def test_an_owner_has_a_hundred(site: Site) -> None:
     for number in range(MAX_OWNED):
         assert (await site.post("/schedules", {**HOURLY, "name": f"s{number}"})).status == 201
-    assert_problem(await site.post("/schedules", HOURLY), 429, part=str(MAX_OWNED))
+    assert_problem(await site.post("/schedules", HOURLY), 409, part=str(MAX_OWNED))
 
 
 async def test_a_schedule_of_this_process_fires(serve: Serve) -> None:

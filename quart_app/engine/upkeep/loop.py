@@ -13,7 +13,6 @@ from quart_app.core.errors import StoreClosed, StoreUnavailable
 log = logging.getLogger("quart_app.services")
 
 PAUSE_AFTER_TROUBLE: Final = 1.0
-MAX_PAUSE: Final = 0.2  # seconds
 
 
 class Loop:
@@ -21,20 +20,12 @@ class Loop:
     ends the wait. An error costs one turn, never the service."""
 
     def __init__(
-        self,
-        name: str,
-        run_once: Callable[[int], Awaitable[float | None]],
-        clock: Clock,
-        interval: float,
-        share: float = 1.0,
+        self, name: str, run_once: Callable[[int], Awaitable[float | None]], clock: Clock, interval: float
     ) -> None:
-        """`share`: how much of the time it may take. A turn that asks for the next at once gets it after a pause, which
-        is MAX_PAUSE at most."""
         self._name = name
         self._run_once = run_once
         self._clock = clock
         self._interval = interval
-        self._share = share
         self._wake_up = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -52,7 +43,6 @@ class Loop:
     async def _run(self) -> None:
         while True:
             self._wake_up.clear()
-            began = self._clock.monotonic()
             try:
                 wait = await self._run_once(self._clock.now())
             except StoreClosed:
@@ -63,8 +53,6 @@ class Loop:
             except Exception:
                 log.exception("%s failed and goes on", self._name)
                 wait = PAUSE_AFTER_TROUBLE
-            if wait == 0.0:
-                wait = min((self._clock.monotonic() - began) * (1 / self._share - 1), MAX_PAUSE)
             try:
                 # Not `wait_for`: on Python 3.11 a wake-up in the same moment makes it forget a cancel.
                 async with asyncio.timeout(self._interval if wait is None else wait):

@@ -26,7 +26,7 @@ class Retention:
         """Seconds to the next batch, None when nothing is left to prune."""
         pruned = await self.bite(now) + await self.clear()
         # Counters of a queue in use reach 0 all the time: only a full batch means that there is more.
-        more = await self._store.prune_counters(CHUNK) >= CHUNK
+        more = await self._store.prune_counters(CHUNK) == CHUNK
         return PAUSE if pruned or more else None
 
     async def clear(self) -> int:

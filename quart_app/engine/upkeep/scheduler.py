@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from quart_app.clock import Trust, WallTrust
@@ -21,27 +20,19 @@ from quart_app.core.errors import (
     UnknownKind,
     WrongState,
 )
-from quart_app.core.quotas import QuotaExceeded
-from quart_app.core.schedule import GRACE, MAX_CAUGHT_UP, MAX_COUNTED, TAG, Schedule, Turn, replanned, turn
+from quart_app.core.schedule import MAX_COUNTED, TAG, Schedule, Turn, replanned, turn
 from quart_app.core.task import NewTask
 from quart_app.core.task_request import EnqueueOptions, TaskRequest
 from quart_app.engine.threads import in_thread
 from quart_app.engine.upkeep.next_due import NextDue
-from quart_app.store.protocols.tasks import FireAnswer, ScheduleStore
+from quart_app.store.protocols.tasks import ScheduleStore
 
 log = logging.getLogger("quart_app.schedules")
 
 CHUNK: Final = 50
-MISSED_AT_ONCE: Final = 50  # missed fires in one look: other writes wait for one such transaction
-SHARE: Final = 0.5  # of the time, for fires: while many are made, requests come between
 LONG: Final = 3_600_000  # ms: the fires of a longer time are counted in a thread, so that the event loop is free
-LEFT_OUT: Final = "missed fires that are left out"
 FULL_PAUSE: Final = 1000  # ms until a full queue is tried again
 END_PAUSE: Final = 100  # ms until the next look at a task whose cancel was requested
-
-
-class Held(Protocol):
-    def release(self) -> None: ...
 
 
 class ScheduledTasks(Protocol):
@@ -51,8 +42,6 @@ class ScheduledTasks(Protocol):
     check_start: Callable[[str, str], None]
 
     async def reserve(self, ready: int) -> None: ...
-
-    async def hold(self, tasks: Sequence[NewTask]) -> Held | None: ...
 
     def prepare(self, request: TaskRequest, now: int) -> NewTask: ...
 
@@ -103,20 +92,10 @@ class Scheduler:
         if not self._service.accepting:
             return now + FULL_PAUSE
         limit = CHUNK + self._ending
-        # Those that are on time come first, so that no schedule waits for what others have missed.
-        on_time = await self._store.due_schedules(now, limit, after=now - GRACE)
-        late = await self._store.due_schedules(now - GRACE, limit)
+        due = await self._store.due_schedules(now, limit)
         turns = []
-        for schedule, busy in on_time:
+        for schedule, busy in due:
             turns.append((schedule, busy, await _decide(schedule, now, busy)))
-        missed, left = 0, len(late)
-        for schedule, busy in late:
-            if missed >= MISSED_AT_ONCE + self._ending:
-                break
-            decided = await _decide(schedule, now, busy)
-            turns.append((schedule, busy, decided))
-            missed += len(decided.fires) if isinstance(decided, Turn) else 0
-            left -= 1
         try:
             done = await asyncio.gather(*(self._carry_out(*one, wall) for one in turns))
         except QueueFull as error:
@@ -124,7 +103,7 @@ class Scheduler:
             log.warning("schedules wait: %s", error)
             return now + FULL_PAUSE
         self._ending = done.count(False)
-        if left or limit in (len(on_time), len(late)):
+        if len(due) == limit:
             return now
         return now + END_PAUSE if self._ending else await self._store.next_fire()
 
@@ -140,34 +119,19 @@ class Scheduler:
         except (UnknownKind, ScopeNeeded, InvalidArgs, KeyGone, KindRefused) as error:
             await self._give_up(schedule, decided.next_at, error)
             return True
-        held = None
-        try:
-            if fires:
-                await self._service.reserve(len(fires))
-                held = await self._service.hold([task for _, task in fires])
-                if busy and schedule.overlap == "cancel" and not await self._cancel_last(schedule):
-                    return False
-            answer = await self._fire(schedule, fires, decided.next_at, _note(schedule, decided, now))
-        except (QuotaExceeded, InvalidArgs) as error:
-            await self._give_up(schedule, decided.next_at, error)
-            return True
-        finally:
-            if held is not None:
-                held.release()
+        if fires:
+            await self._service.reserve(len(fires))
+            if busy and schedule.overlap == "cancel" and not await self._cancel_last(schedule):
+                return False
+        answer = await self._store.fire(schedule, fires, decided.next_at)
+        if answer == "known":
+            # It was planned anew after the clock stepped back: fires on record are not made again.
+            made = await self._store.made_fires(schedule.key, decided.fires)
+            fires = [(at, task) for at, task in fires if at not in made]
+            answer = await self._store.fire(schedule, fires, decided.next_at)
         if answer == "fired":
             _tell(schedule, decided, len(fires), busy)
         return True
-
-    async def _fire(
-        self, schedule: Schedule, fires: list[tuple[int, NewTask]], next_at: int | None, note: str | None
-    ) -> FireAnswer:
-        answer = await self._store.fire(schedule, fires, next_at, error=note)
-        if answer == "known":
-            # It was planned anew after the clock stepped back: fires on record are not made again.
-            made = await self._store.made_fires(schedule.key, [at for at, _ in fires])
-            fires = [(at, task) for at, task in fires if at not in made]
-            answer = await self._store.fire(schedule, fires, next_at, error=note)
-        return answer
 
     def _prepare(self, schedule: Schedule, now: int) -> NewTask:
         options = EnqueueOptions(owner=schedule.owner, tags=(TAG + schedule.name,))
@@ -182,9 +146,9 @@ class Scheduler:
             return True  # it has ended meanwhile
 
     async def _give_up(self, schedule: Schedule, next_at: int | None, error: Exception) -> None:
-        """Drop this fire and record the reason in the schedule. What the operator intends is logged only once."""
+        """Drop this fire and record the reason in the schedule. A gone key is intended, so it is logged only once."""
         text = str(error)[:1000]
-        if not isinstance(error, KeyGone | QuotaExceeded):
+        if not isinstance(error, KeyGone):
             log.error("schedule %s cannot fire: %s", schedule.name, error)
         elif text != schedule.last_error:
             log.warning("schedule %s does not fire: %s", schedule.name, error)
@@ -210,24 +174,10 @@ async def _decide(schedule: Schedule, now: int, busy: bool) -> Turn | Exception:
         return error
 
 
-def _note(schedule: Schedule, decided: Turn, now: int) -> str | None:
-    """The schedule's `last_error` after this turn. How many fires were left out is noted until a fire is on time."""
-    if decided.left_out:
-        since = datetime.datetime.fromtimestamp(decided.fires[0] / 1000, datetime.UTC).isoformat(timespec="seconds")
-        return f"{LEFT_OUT}: {_number(decided.left_out)}, all before {since[:-6]}Z; the newest {MAX_CAUGHT_UP} are made"
-    behind = bool(decided.fires) and decided.fires[-1] < now - GRACE
-    return schedule.last_error if behind and (schedule.last_error or "").startswith(LEFT_OUT) else None
-
-
-def _number(fires: int) -> str:
-    return f"{fires} or more" if fires == MAX_COUNTED else str(fires)
-
-
 def _tell(schedule: Schedule, decided: Turn, made: int, busy: bool) -> None:
-    if decided.left_out:
-        log.warning("schedule %s: %s", schedule.name, _note(schedule, decided, 0))
-    elif decided.due > made:
+    if decided.due > made:
+        number = f"{decided.due} or more" if decided.due == MAX_COUNTED else str(decided.due)
         waits = busy and not made
         reason = "its last task has not ended" if waits else f"catch_up is {schedule.catch_up}"
         level = logging.DEBUG if waits else logging.INFO  # an overlap is expected, a missed fire is not
-        log.log(level, "schedule %s: fires due: %s, made: %d (%s)", schedule.name, _number(decided.due), made, reason)
+        log.log(level, "schedule %s: fires due: %s, made: %d (%s)", schedule.name, number, made, reason)

@@ -7,7 +7,6 @@ from typing import Protocol
 
 from quart_app.core.audit_acts import Act
 from quart_app.core.keys import Key
-from quart_app.core.quotas import Quotas
 
 
 class KeyStore(Protocol):
@@ -20,10 +19,6 @@ class KeyStore(Protocol):
     async def rotate_key(self, name: str, hashed: str, old_until: int, now: int, act: Act | None = None) -> bool:
         """Give the key a new secret. The secret before is valid until `old_until`, and older ones are not. False when
         no valid key of this name exists."""
-        ...
-
-    async def change_key(self, name: str, quotas: Quotas | None, now: int, act: Act | None = None) -> bool:
-        """Set the quotas of a key. False when no valid key of this name exists."""
         ...
 
     async def revoke_key(self, name: str, now: int, act: Act | None = None) -> bool:

@@ -216,8 +216,7 @@ class Store(Protocol):
         ...
 
     async def prune_counters(self, limit: int) -> int:
-        """Delete the counters of queues and kinds that have no tasks, in all and of each owner. Returns how many,
-        of the larger sort."""
+        """Delete the counters of queues and kinds that have no tasks. Returns how many rows."""
         ...
 
     # --- reading
@@ -298,9 +297,8 @@ class ScheduleStore(Protocol):
         of the API; those stay as they are."""
         ...
 
-    async def due_schedules(self, now: int, limit: int, after: int = 0) -> list[tuple[Schedule, bool]]:
-        """Schedules whose time has come, the oldest time first, and whether the task of the last fire has not ended.
-        Only times after `after`."""
+    async def due_schedules(self, now: int, limit: int) -> list[tuple[Schedule, bool]]:
+        """Schedules whose time has come, the oldest time first, and whether the task of the last fire has not ended."""
         ...
 
     async def next_fire(self) -> int | None: ...
@@ -314,7 +312,7 @@ class ScheduleStore(Protocol):
     ) -> FireAnswer:
         """Record the fires, enqueue their tasks and set the next time in one transaction, or change nothing: `changed`
         when the schedule is no longer as it was read, `known` when one of these fires was made before. Without fires
-        only the next time is set. `error`: why there are none, or fewer than there were due."""
+        only the next time is set, and `error` is the reason."""
         ...
 
     async def note_task(self, key: str, task_id: str) -> None:

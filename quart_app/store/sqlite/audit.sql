@@ -151,14 +151,6 @@ SELECT name, CASE
   END
 FROM api_keys ORDER BY name;
 
--- name: audited_sessions
-SELECT s.name, CASE
-    WHEN EXISTS (SELECT 1 FROM api_keys k WHERE k.hash = s.secret AND k.revoked_at IS NOT NULL) THEN 'has a revoked key'
-    WHEN EXISTS (SELECT 1 FROM api_keys k WHERE k.name = s.name AND k.revoked_at IS NULL
-      AND k.hash <> s.secret AND k.old_hash IS NOT s.secret) THEN 'was opened with a secret that its key has not'
-  END
-FROM sessions s ORDER BY s.created_at, s.hash;
-
 -- name: audit_log
 SELECT seq, at > last_at OR times < 1 OR refusal <> (act = 'key.refused') OR (refusal = 0 AND times <> 1)
 FROM audit_log WHERE seq > :seq ORDER BY seq LIMIT :n;

@@ -1,18 +1,15 @@
-"""What a reader does in one call of its thread: a SELECT that ends at the first refused row, several SELECTs."""
+"""A SELECT that ends at the first refused row, in one call of the reader's thread."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
 from itertools import takewhile
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from quart_app.core.size_budget import SizeBudget
 from quart_app.process import forks
-from quart_app.store.sqlite.transaction import Execute, Params, Run
-
-READING: Final = "-- a Reading"
-T = TypeVar("T")
+from quart_app.store.sqlite.transaction import Params
 
 
 class Bounded(NamedTuple):
@@ -22,33 +19,12 @@ class Bounded(NamedTuple):
     takes: Callable[[Any], bool]
 
 
-class Reading(Generic[T]):
-    """Passed as the parameters of READING: several SELECTs that see the same state. The `procedure` runs them by their
-    names; `text` gives the text of a name. What it returned is the `answer`."""
-
-    answer: T
-
-    def __init__(self, procedure: Callable[[Run], T], text: Callable[[str], str]) -> None:
-        self._procedure = procedure
-        self._text = text
-
-    def run(self, execute: Execute) -> None:
-        execute("BEGIN", {})
-        try:
-            self.answer = self._procedure(lambda name, params: execute(self._text(name), params).fetchall())
-        finally:
-            execute("COMMIT", {})
-
-
 class ReaderConnection(sqlite3.Connection):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         forks.never_close(self)
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
-        if isinstance(parameters, Reading):
-            parameters.run(super().execute)
-            return self.cursor()  # it has no rows; the answer is in the passed object
         if not isinstance(parameters, Bounded):
             return super().execute(sql, parameters)
         cursor = self.cursor(_BoundedCursor)

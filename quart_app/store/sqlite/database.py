@@ -22,7 +22,7 @@ import aiosqlite
 from quart_app.core.errors import ReadTooLong, StoreBroken, StoreClosed, StoreUnavailable
 from quart_app.store import statements
 from quart_app.store.sqlite import integrity
-from quart_app.store.sqlite.bounded_query import ReaderConnection, Reading
+from quart_app.store.sqlite.bounded_query import ReaderConnection
 from quart_app.store.sqlite.scanner import Scanner
 from quart_app.store.sqlite.transaction import (
     TRANSACTION,
@@ -194,15 +194,11 @@ class Database:
                     return
         finally:
             # Also when the event loop is closed: no caller may wait for an answer that cannot come.
-            self.abandon()
-
-    def abandon(self) -> None:
-        """Write nothing more, not even what waits to be written. `close` is still due."""
-        self._closing = True
-        for write in self._waiting.take_all():
-            if not write.future.done():
-                write.future.set_exception(StoreClosed("the store is closed"))
-                write.future.exception()
+            self._closing = True
+            for write in self._waiting.take_all():
+                if not write.future.done():
+                    write.future.set_exception(StoreClosed("the store is closed"))
+                    write.future.exception()
 
     def _take(self) -> list[Write]:
         """The writes of the next transaction."""
@@ -278,9 +274,9 @@ class Database:
 
     # --- reading
 
-    async def read(self, text: str, params: Params | Reading[Any], large: bool = False) -> Iterable[Any]:
-        """One SELECT, or a Reading, of few rows found by an index. `large`: they may have megabytes, so another reader
-        takes them and reads of single tasks need not wait. Raises StoreUnavailable."""
+    async def read(self, text: str, params: Params, large: bool = False) -> Iterable[Any]:
+        """One SELECT of few rows found by an index. `large`: they may have megabytes, so another reader takes them and
+        reads of single tasks need not wait. Raises StoreUnavailable."""
         reader = self._document_reader if large else self._point_reader
         try:
             return await reader.execute_fetchall(text, params)

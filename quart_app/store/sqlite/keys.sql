@@ -1,22 +1,17 @@
 -- The API keys and the audit log.
 
 -- name: add_key
-INSERT INTO api_keys (name, hash, scopes, created_at, expires_at, kinds, quotas)
-VALUES (:name, :hash, :scopes, :now, :expires_at, :kinds, :quotas)
+INSERT INTO api_keys (name, hash, scopes, created_at, expires_at, kinds)
+VALUES (:name, :hash, :scopes, :now, :expires_at, :kinds)
 ON CONFLICT (name) DO UPDATE
   SET hash = excluded.hash, scopes = excluded.scopes, created_at = excluded.created_at, revoked_at = NULL,
-    expires_at = excluded.expires_at, kinds = excluded.kinds, quotas = excluded.quotas, last_used_at = NULL, old_hash = NULL, old_until = NULL
+    expires_at = excluded.expires_at, kinds = excluded.kinds, last_used_at = NULL, old_hash = NULL, old_until = NULL
   WHERE revoked_at IS NOT NULL OR expires_at <= :now
 RETURNING name;
 
 -- name: rotate_key
 UPDATE api_keys SET old_hash = CASE WHEN :old_until > :now THEN hash END,
   old_until = CASE WHEN :old_until > :now THEN :old_until END, hash = :hash
-WHERE name = :name AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
-RETURNING name;
-
--- name: change_key
-UPDATE api_keys SET quotas = :quotas
 WHERE name = :name AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
 RETURNING name;
 
@@ -29,7 +24,7 @@ UPDATE api_keys SET last_used_at = max(coalesce(last_used_at, 0), row.value ->> 
 FROM json_each(:rows) AS row WHERE api_keys.name = row.value ->> 'name' AND revoked_at IS NULL;
 
 -- name: api_keys
-SELECT name, hash, scopes, created_at, revoked_at, expires_at, kinds, last_used_at, old_hash, old_until, quotas
+SELECT name, hash, scopes, created_at, revoked_at, expires_at, kinds, last_used_at, old_hash, old_until
 FROM api_keys ORDER BY name;
 
 -- name: put_acts

@@ -74,7 +74,7 @@ RETURNING fire_at;
 -- name: due_schedules
 SELECT {schedule_columns}, EXISTS (SELECT 1 FROM tasks t WHERE t.id = s.last_task_id AND t.completed_at IS NULL)
 FROM schedules s INDEXED BY schedules_due
-WHERE s.next_at > :after AND s.next_at <= :now ORDER BY s.next_at LIMIT :limit;
+WHERE s.next_at IS NOT NULL AND s.next_at <= :now ORDER BY s.next_at LIMIT :limit;
 
 -- name: next_fire
 SELECT min(next_at) FROM schedules INDEXED BY schedules_due WHERE next_at IS NOT NULL;

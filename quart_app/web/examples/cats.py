@@ -54,7 +54,6 @@ class CatViews:
         if wait is None:
             wait = 0.0 if parse.prefers_async(request) else WAIT
         asked = TaskRequest(kind, {"n": AMOUNT("n", n)}, EnqueueOptions(owner=caller(request).name))
-        ends = await self._state.forecasts.seconds(asked)
         (made,) = await self._state.service.accept([asked])
         task = await self._state.keys.during(caller(request), self._state.service.wait(made.id, wait))
         match task.status:
@@ -65,9 +64,7 @@ class CatViews:
             case "cancelled":
                 raise WrongState(f"the task {task.id} was cancelled", task.status)
             case status:
-                left = ends and max(ends - int(wait), 1)
-                what = "The facts are being collected"
-                return render.created(Enqueued(made.id, status), what, self._state.prefix, left)
+                return render.created(Enqueued(made.id, status), "The facts are being collected", self._state.prefix)
 
     async def _list(self, task: Task) -> Response:
         """The facts as a JSON list, also when the result only names the file that has them."""

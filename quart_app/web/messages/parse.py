@@ -30,7 +30,6 @@ _TAG: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,100}")
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _WAIT: Final = re.compile(r"wait\s*=\s*\"?([^\",;\s]*)\"?", re.IGNORECASE)
 MAX_WAIT: Final = 60.0
-FORM: Final = "application/x-www-form-urlencoded"
 
 NOTHING: Final = object()  # no body, which differs from the body `null`
 
@@ -221,23 +220,6 @@ async def json_body(request: Request, limit: int, max_nodes: int = codec.MAX_NOD
     return codec.decode(data, max_nodes)
 
 
-async def form(request: Request, limit: int) -> dict[str, str]:
-    """The fields of a form, none of them twice. Raises Problem 408, 413, 415 and InvalidInput."""
-    data = await _body(request)
-    if len(data) > limit:
-        raise Problem(413, "body-too-large", "Body too large", f"bodies are limited to {limit} bytes")
-    if (field(request, b"content-type") or "").partition(";")[0].strip().lower() != FORM:
-        raise Problem(415, "not-json", "Unsupported Media Type", f"send the form with Content-Type: {FORM}")
-    try:
-        pairs = parse_qsl(data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=300)
-    except (ValueError, UnicodeError):
-        raise InvalidInput("the form cannot be read") from None
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise InvalidInput("a field of the form is given twice")
-    return found
-
-
 async def _body(request: Request) -> bytes:
     # Not request.get_data(): its wait_for makes an asyncio task for each request.
     if getattr(request.body, "complete", False):
@@ -275,12 +257,6 @@ def check_key(name: str, key: str) -> None:
 def prefers_async(request: Request) -> bool:
     """Whether the client sent `Prefer: respond-async` (RFC 7240): it wants a 202 rather than to wait."""
     return any(one.strip().lower() == "respond-async" for one in (field(request, b"prefer") or "").split(","))
-
-
-def prefers_task(request: Request) -> bool:
-    """Whether the client sent `Prefer: return=representation` (RFC 7240): it wants the new task in the answer."""
-    preferred = (field(request, b"prefer") or "").lower().replace(" ", "").replace('"', "")
-    return "return=representation" in preferred.split(",")
 
 
 def prefer_wait(request: Request) -> float | None:

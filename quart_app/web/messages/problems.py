@@ -43,7 +43,6 @@ from quart_app.core.errors import (
     VersionChanged,
     WrongState,
 )
-from quart_app.core.quotas import QuotaExceeded
 
 log = logging.getLogger("quart_app.web")
 
@@ -59,7 +58,6 @@ _KNOWN: Final[tuple[tuple[type[QuartAppError], int, str, str | None], ...]] = (
     (WrongState, 409, "wrong-state", "Not possible in this status"),
     (IdempotencyConflict, 422, "idempotency-conflict", "Idempotency-Key reused"),
     (SignalsFull, 429, "signals-full", "Too many signals"),
-    (QuotaExceeded, 429, "quota", "Quota used up"),
     (DuplicateTask, 409, "duplicate-task", "Duplicate task"),
     (KeyedTaskGone, 410, "task-deleted", "Task deleted"),
     (KeyGone, 401, "unauthorized", "Unauthorized"),
@@ -137,26 +135,10 @@ def register(target: Quart | Blueprint) -> None:
     target.register_error_handler(Exception, _unexpected)
 
 
-async def answer_to(error: Exception) -> Response:
-    """The problem document of any error of a view."""
-    match error:
-        case QuartAppError():
-            return await _known(error)
-        case Problem():
-            return await _raised(error)
-        case HTTPException():
-            return await _http(error)
-    return await _unexpected(error)
-
-
 async def _known(error: QuartAppError) -> Response:
     for kind, status, slug, title in _KNOWN:
         if isinstance(error, kind):
             headers = {"Retry-After": RETRY_AFTER[slug]} if slug in RETRY_AFTER else {}
-            if isinstance(error, QuotaExceeded):
-                headers.update(_rate_limit(error))
-            if isinstance(error, QueueFull) and error.ends is not None:
-                headers["Retry-After"] = str(error.ends)
             if status == 401:
                 headers["WWW-Authenticate"] = "Bearer"
             if isinstance(error, ScopeNeeded):  # RFC 6750, 3.1
@@ -170,29 +152,9 @@ async def _known(error: QuartAppError) -> Response:
                 else str(error)[:1000],
                 errors=_pointers(error),
                 headers=headers,
-                **_members(error),
+                **({"task_id": error.task_id} if isinstance(error, DuplicateTask) else {}),
             )
     return await _unexpected(error)
-
-
-def _rate_limit(error: QuotaExceeded) -> dict[str, str]:
-    """As in draft-ietf-httpapi-ratelimit-headers-09: the quota `q`, and what remains of it, `r`. Only the requests of a
-    second have a window `w` (seconds) after which (`t`) there is more for certain."""
-    window = ";w=1" if error.quota == "rate" else ""
-    return {
-        "Retry-After": str(error.retry_after),
-        "RateLimit-Policy": f'"{error.quota}";q={error.limit}{window}',
-        "RateLimit": f'"{error.quota}";r={max(error.limit - error.used, 0)}' + (";t=1" if window else ""),
-    }
-
-
-def _members(error: QuartAppError) -> dict[str, Any]:
-    """Members of the document that only this problem has."""
-    if isinstance(error, DuplicateTask):
-        return {"task_id": error.task_id}
-    if isinstance(error, QuotaExceeded):
-        return {"quota": error.quota, "limit": error.limit, "used": error.used}
-    return {}
 
 
 def _pointers(error: QuartAppError) -> list[Mapping[str, str]]:

@@ -12,7 +12,7 @@ from quart import Response
 from quart_app.core import codec
 from quart_app.core.error_groups import ErrorGroup
 from quart_app.core.flow import WaitingTask
-from quart_app.core.task import TERMINAL, Enqueued, ErrorRecord, Event, FeedEvent, StepRecord, Task
+from quart_app.core.task import Enqueued, ErrorRecord, Event, FeedEvent, StepRecord, Task
 
 NULL: Final = msgspec.Raw(b"null")
 _encode: Final = msgspec.json.Encoder().encode
@@ -44,9 +44,8 @@ def empty(status: int, headers: dict[str, str] | None = None) -> Response:
     return response
 
 
-def created(made: Enqueued, message: str, prefix: str, ends: int | None = None, shown: Task | None = None) -> Response:
-    """A 202 with the address of the task. `shown`: with the task itself, too; `ends`: in how many seconds it will have
-    ended, when that can be said."""
+def created(made: Enqueued, message: str, prefix: str) -> Response:
+    """A 202 with the address of the task."""
     status_url = f"{prefix}/tasks/{made.id}"
     document: dict[str, Any] = {
         "task_id": made.id,
@@ -57,10 +56,7 @@ def created(made: Enqueued, message: str, prefix: str, ends: int | None = None, 
     }
     if made.duplicate:
         document |= {"message": "A task with this unique key is there already", "duplicate": True}
-    if shown is not None:
-        document |= task(shown, prefix)
-    after = "1" if ends is None or made.status in TERMINAL else str(ends)
-    headers = {"Location": status_url, "Retry-After": after}
+    headers = {"Location": status_url, "Retry-After": "1"}
     if made.replayed:
         headers["Idempotency-Replayed"] = "true"
     return answer(document, 202, headers)

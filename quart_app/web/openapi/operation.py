@@ -11,7 +11,7 @@ from quart_app.web.openapi.texts import TEXTS
 JSON: Final = "application/json"
 # A server that starts or stops answers 503; the request checks refuse what two servers could read differently.
 ALWAYS: Final = (400, 431, 503)
-WITH_KEY: Final = (401, 403, 429)
+WITH_KEY: Final = (401, 403)
 WITH_BODY: Final = (408, 413, 415)
 
 

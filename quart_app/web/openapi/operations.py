@@ -14,7 +14,7 @@ from quart_app.web.openapi.texts import EVENT_TEXTS, FILTER_TEXTS, TEXT
 from quart_app.web.routes import history
 from quart_app.web.routes.audit_log import PAGE as ACTS_PAGE
 from quart_app.web.routes.events import AFTER, EVENT_FILTERS
-from quart_app.web.routes.keys import CANCEL, KeyChange, NewKey, Rotation
+from quart_app.web.routes.keys import CANCEL, NewKey, Rotation
 from quart_app.web.routes.schedules import PAGE, WHOSE, NewSchedule, ScheduleChanges
 from quart_app.web.routes.statistics import WINDOW
 from quart_app.web.routes.tasks import FILTERS, WAIT
@@ -70,9 +70,9 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "tasks.create_many": Operation(
         "Tasks",
         "Start up to 1,000 tasks, all or none",
-        {202: Answer("All are on disk and will run", shapes.CreatedTasks, sometimes=("Preference-Applied",))},
+        {202: Answer("All are on disk and will run", shapes.CreatedTasks)},
         (*WITH_BODY, 409, 410, 422),
-        headers=("Prefer", "traceparent"),
+        headers=("traceparent",),
     ),
     "tasks.find": Operation(
         "Tasks",
@@ -178,12 +178,12 @@ OPERATIONS: Final[dict[str, Operation]] = {
         form="file",
     ),
     "keys.find": Operation(
-        "Keys", "List the keys", {200: Answer("All keys, without the keys themselves", shapes_of_access.Keys)}
+        "Keys", "List the keys", {200: Answer("All keys, without the keys themselves", shapes.Keys)}
     ),
     "keys.add": Operation(
         "Keys",
         "Add a key",
-        {201: Answer("The key", shapes_of_access.AddedKey)},
+        {201: Answer("The key", shapes.AddedKey)},
         (*WITH_BODY, 409, 422),
         body=NewKey,
         never={
@@ -191,18 +191,10 @@ OPERATIONS: Final[dict[str, Operation]] = {
             "properties": {"scopes": {"contains": {"const": "admin"}}, "kinds": {"type": "array"}},
         },
     ),
-    "keys.change": Operation(
-        "Keys",
-        "Change the quotas of a key",
-        {200: Answer("The key", shapes_of_access.Key)},
-        (*WITH_BODY, 404, 409, 422),
-        "They hold at once. null: those of the settings.",
-        body=KeyChange,
-    ),
     "keys.rotate": Operation(
         "Keys",
         "Make another secret for a key",
-        {200: Answer("The key", shapes_of_access.AddedKey)},
+        {200: Answer("The key", shapes.AddedKey)},
         (*WITH_BODY, 404, 409, 422),
         "The secret before opens the same for `grace` seconds more.",
         body=Rotation,

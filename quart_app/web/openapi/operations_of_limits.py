@@ -37,7 +37,7 @@ LIMITS: Final[dict[str, Operation]] = {
     "queues.change": Operation(
         "Queues",
         "Limit a queue at once",
-        {200: Answer("The queue as it is now", shapes.ChangedQueue)},
+        {200: Answer("The queue as it is now", shapes.Queue)},
         (*WITH_BODY, 422),
         "The queue need not exist. It is the limit `queue:<name>`; null takes back what was set.",
         body=queues.QueueChange,
@@ -45,11 +45,11 @@ LIMITS: Final[dict[str, Operation]] = {
     "queues.pause": Operation(
         "Queues",
         "Start nothing of this queue any more",
-        {200: Answer("The queue as it is now", shapes.ChangedQueue)},
+        {200: Answer("The queue as it is now", shapes.Queue)},
         text="What runs goes on, and everything is accepted. The pause is kept over restarts.",
     ),
     "queues.resume": Operation(
-        "Queues", "Start its tasks again", {200: Answer("The queue as it is now", shapes.ChangedQueue)}, (404,)
+        "Queues", "Start its tasks again", {200: Answer("The queue as it is now", shapes.Queue)}, (404,)
     ),
     "queues.pause_kind": Operation(
         "Kinds",

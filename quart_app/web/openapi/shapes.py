@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from quart_app.core.arg_types import UploadId
+from quart_app.core.keys import Scope
 from quart_app.core.schedule import CatchUp, Overlap
 from quart_app.core.task import Status
 
@@ -204,11 +205,6 @@ class Disk(msgspec.Struct):
     floor: Annotated[Natural, Meta(description="Below it no new work is taken")]
 
 
-class QuotaUse(msgspec.Struct):
-    used: Annotated[Natural | None, Meta(description="null: of requests in a second")]
-    limit: Annotated[Natural | None, Meta(description="null: there is none")]
-
-
 class Statistics(msgspec.Struct):
     at: Moment
     window_seconds: Natural
@@ -228,10 +224,34 @@ class ServerStatus(msgspec.Struct, kw_only=True):
     abandoned_handlers: Natural | UnsetType = UNSET
     refused_writes: Natural | UnsetType = UNSET
     statistics: Annotated[Statistics, Meta(description="What stats-update found last")] | UnsetType | None = UNSET
-    quotas: dict[str, QuotaUse] | UnsetType = UNSET
     uptime_seconds: float
     versions: dict[str, str]
     worker_info: WorkerInfo
+
+
+class Key(msgspec.Struct):
+    name: str
+    scopes: list[Scope]
+    created_at: Moment | None
+    revoked_at: Moment | None
+    last_used_at: Annotated[Moment, Meta(description="To the minute")] | None
+    source: Annotated[str, Meta(description="settings or store")]
+    kinds: Annotated[list[str], Meta(description="Those that it may start; null: all")] | None
+    expires_at: Moment | None
+    old_until: Annotated[Moment, Meta(description="How long the secret before the rotation is good")] | None
+
+
+class Keys(msgspec.Struct):
+    keys: list[Key]
+
+
+class AddedKey(msgspec.Struct):
+    name: str
+    scopes: list[Scope]
+    key: Annotated[str, Meta(description="Shown here and never again")]
+    kinds: list[str] | None
+    expires_at: Moment | None
+    old_until: Moment | None
 
 
 class Schedule(msgspec.Struct):
@@ -250,9 +270,7 @@ class Schedule(msgspec.Struct):
     next_at: Annotated[Moment, Meta(description="null while it is paused")] | None
     last_fire_at: Moment | None
     last_task_id: uuid.UUID | None
-    last_error: (
-        Annotated[str, Meta(description="Why the last fire made no task, or which missed fires are left out")] | None
-    )
+    last_error: Annotated[str, Meta(description="Why the last fire made no task")] | None
 
 
 class SchedulePage(msgspec.Struct):

@@ -10,7 +10,6 @@ from msgspec import Meta
 
 from quart_app.core.error_groups import PATTERN
 from quart_app.core.explanation import Reason
-from quart_app.core.task import Status
 from quart_app.web.openapi.shapes import Moment, Url
 
 
@@ -43,7 +42,6 @@ class LimitOfTask(msgspec.Struct):
 
 class Explained(msgspec.Struct):
     task_id: uuid.UUID
-    status: Status
     reason: Reason
     text: str
     position: int | Literal["1000+"] | None

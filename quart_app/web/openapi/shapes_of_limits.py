@@ -29,8 +29,8 @@ class Limit(msgspec.Struct):
     name: str
     rate: Rate | None
     concurrency: int | None
-    running: Annotated[int, Meta(ge=0, description="Over all values of its key")]
-    started_in_window: Annotated[int, Meta(ge=0, description="Over all values of its key")]
+    running: Natural
+    started_in_window: Natural
     waiting: Annotated[int, Meta(ge=0, description="Tasks that it holds back")]
     held_keys: Annotated[int, Meta(ge=0, description="Values of its key for which it does")]
     declared: Annotated[DeclaredLimit, Meta(description="What the code says")]
@@ -53,10 +53,6 @@ class Queue(msgspec.Struct):
     slots_wanted: Annotated[int, Meta(ge=0, description="Slots that its tasks would take now, with those that run")]
     concurrency: int | None
     rate_limit: Rate | None
-
-
-class ChangedQueue(Queue):
-    new: Annotated[bool, Meta(description="Made by this request: no task and no kind knew a queue of this name")]
 
 
 class QueuePage(msgspec.Struct):

@@ -23,7 +23,7 @@ PROBLEMS: Final[dict[int, str]] = {
     413: "The body, or the args, are too large",
     415: "The body is of another media type, or it is encoded",
     422: "The args do not fit, or the Idempotency-Key was used for something else",
-    429: "A quota of the key, or a number of calls, is used up; or too many wrong keys came from this address",
+    429: "As many calls as are allowed have been made",
     501: "A library that this needs is not installed; the detail says how to install it",
     431: "Too many header fields, or too long ones",
     502: "Somebody else whom the answer depends on is out of order",
@@ -78,9 +78,8 @@ REQUEST_HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
         {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
     ),
     "Prefer": (
-        "`wait=N`: answer 200 with the ended task, or 202 after N seconds (0 to 60; RFC 7240). "
-        "`return=representation`: a 202 has all members of the task",
-        {"type": "string", "examples": ["wait=10", "return=representation"]},
+        "`wait=N`: answer 200 with the ended task, or 202 after N seconds (0 to 60; RFC 7240)",
+        {"type": "string", "examples": ["wait=10"]},
     ),
     "traceparent": ("W3C Trace Context, kept with the task; ignored when it cannot be read", {"type": "string"}),
     "Last-Event-ID": (
@@ -102,10 +101,7 @@ ANSWER_HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "Idempotency-Replayed": ("`true`: the key already made this task", {"type": "string", "const": "true"}),
     "RateLimit": ("What is left: `r` calls, and more in `t` seconds (draft-ietf-httpapi-ratelimit-headers-09)", TEXT),
     "RateLimit-Policy": ("What is allowed: `q` calls in any `w` seconds", TEXT),
-    "Preference-Applied": (
-        "How long the server was ready to wait, and whether the answer has the task",
-        {"type": "string", "pattern": "^(wait=[0-9.]+)?(, )?(return=representation)?$"},
-    ),
+    "Preference-Applied": ("How long the server was ready to wait", {"type": "string", "pattern": "^wait=[0-9.]+$"}),
 }
 PROBLEM_HEADERS: Final[dict[int, tuple[str, ...]]] = {
     401: ("WWW-Authenticate",),

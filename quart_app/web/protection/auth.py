@@ -11,18 +11,13 @@ from typing import Any, Final
 from quart.wrappers.base import BaseRequestWebsocket
 
 from quart_app.core.audit_acts import LOCAL, OF_KEY, OPERATOR, Actor
-from quart_app.core.errors import Draining
 from quart_app.core.keys import SCOPES, Caller
 from quart_app.web.app_state import AppState
 from quart_app.web.messages.problems import Problem
 from quart_app.web.protection.request_checks import fields
-from quart_app.web.protection.session_cookies import session_of
 from quart_app.web.protection.wrong_keys import PAUSE, WrongKeys, peer_of
 
 OPEN: Final = ("/health", "/ready", "/docs", "/openapi.json")  # and all below /docs: these need no key
-PAGES: Final = "/dashboard"  # here and below it a caller that is refused gets a page, which the views make
-# What a browser that is signed in may also read: what pages load or follow.
-READ_BY_PAGES: Final = ("/events", "/tasks/", "/ws/tasks/", "/reports/")
 
 # Fields that proxies add to a request. A request with one of them may come from any client.
 FORWARDING: Final = frozenset(
@@ -43,18 +38,6 @@ _NEEDED: Final = {"GET": "read", "HEAD": "read", "OPTIONS": "read"}
 def caller(request: BaseRequestWebsocket) -> Caller:
     """The caller that `Authenticator.admit` has found."""
     found: Caller = request.scope["quart_app.caller"]  # type: ignore[typeddict-item]
-    return found
-
-
-def refusal(request: BaseRequestWebsocket) -> Exception | None:
-    """Why nobody may see this page; None: `caller` may."""
-    found: Exception | None = request.scope.get("quart_app.refusal")  # type: ignore[assignment]
-    return found
-
-
-def authenticator(request: BaseRequestWebsocket) -> Authenticator:
-    """That which has admitted this request."""
-    found: Authenticator = request.scope["quart_app.authenticator"]  # type: ignore[typeddict-item]
     return found
 
 
@@ -100,9 +83,6 @@ class Authenticator:
         self._open = frozenset(state.prefix + path for path in OPEN)
         self._document = f"{state.prefix}/openapi.json"
         self._docs = f"{state.prefix}/docs/"
-        self._pages = state.prefix + PAGES
-        self._below_pages = f"{state.prefix}{PAGES}/"
-        self._read_by_pages = tuple(state.prefix + path for path in READ_BY_PAGES)
 
     async def admit(self, request: BaseRequestWebsocket) -> None:
         """Find the caller, which `caller` then returns, and check that it may read, or write, at all. Raises Problem
@@ -114,38 +94,19 @@ class Authenticator:
         elif path in self._open or path.startswith(self._docs):
             scope["quart_app.caller"] = _NOBODY
         else:
-            scope["quart_app.authenticator"] = self
             try:
-                scope["quart_app.caller"] = await self._admitted(request)
-            except (Problem, Draining) as error:
-                if not self._is_page(path):
-                    raise
-                scope["quart_app.caller"], scope["quart_app.refusal"] = _NOBODY, error
-                return
-            if not self._is_page(path):
-                require(request, _NEEDED.get(request.method, "write"))
-
-    def _is_page(self, path: str) -> bool:
-        return path == self._pages or path.startswith(self._below_pages)
-
-    async def _admitted(self, request: BaseRequestWebsocket, key: bytes | None = None) -> Caller:
-        try:
-            return self._find(request, key)
-        except _Held:
-            await self._wrong_keys.delay(peer_of(request.scope))
-            header = {"Retry-After": f"{PAUSE:g}"}
-            detail = "too many wrong keys came from here"
-            raise Problem(429, "too-many-wrong-keys", "Too Many Requests", detail, header) from None
-
-    async def check(self, request: BaseRequestWebsocket, key: bytes) -> Caller:
-        """The caller of a key that the request sends in its body. Raises Problem 401, 429, and Draining."""
-        return await self._admitted(request, key)
+                scope["quart_app.caller"] = self._find(request)
+            except _Held:
+                await self._wrong_keys.delay(peer_of(scope))
+                header = {"Retry-After": f"{PAUSE:g}"}
+                detail = "too many wrong keys came from here"
+                raise Problem(429, "too-many-wrong-keys", "Too Many Requests", detail, header) from None
+            scope["quart_app.authenticator"] = self
+            require(request, _NEEDED.get(request.method, "write"))
 
     def confirm(self, request: BaseRequestWebsocket) -> None:
         """Check the key again, after a wait that the client can prolong. Raises Problem 401 when the key is no longer
         valid, and as `admit`."""
-        if refusal(request) is not None:
-            return  # it was not admitted by a key: the page asks for one
         before = caller(request)
         try:
             found = self._find(request)
@@ -161,24 +122,18 @@ class Authenticator:
         except (Problem, _Held):
             return _NOBODY
 
-    def _find(self, request: BaseRequestWebsocket, key: bytes | None = None) -> Caller:
-        """`key`: that of a form; None: what the fields of the request have counts."""
+    def _find(self, request: BaseRequestWebsocket) -> Caller:
         if request.scope.get("quart_app.operator") is True and _forwarded(request) is None:
             return _EVERYBODY
         keys = self._state.keys
         if not keys.exist:
             self._check_local(request)
             return _EVERYBODY
+        key = _key(request)
         if key is None:
-            key = _key(request)
+            raise _unauthorized("send a key: Authorization: Bearer KEY")
         peer = peer_of(request.scope)
         now = keys.now()
-        if key is None:
-            signed_in = self._signed_in(request, now)
-            if signed_in is None:
-                raise _unauthorized("send a key: Authorization: Bearer KEY")
-            keys.used(signed_in.name, peer, now)
-            return signed_in
         found = keys.ring.find(key, now)
         if self._wrong_keys.any and self._wrong_keys.holds(peer) and not (found and keys.known_from(found.name, peer)):
             self._state.started.audit_log.refuse(peer, "", "")
@@ -187,15 +142,6 @@ class Authenticator:
             raise self._refused(key, peer)
         keys.used(found.name, peer, now)
         return found
-
-    def _signed_in(self, request: BaseRequestWebsocket, now: int) -> Caller | None:
-        """The caller of the session whose cookie comes with the request. It counts on the pages, and where they read:
-        a request of any other sort that comes with the cookie alone is not the person's own decision."""
-        path = request.path
-        if not self._is_page(path) and not (request.method in ("GET", "HEAD") and path.startswith(self._read_by_pages)):
-            return None
-        token = session_of(request)
-        return self._state.sessions.find(token, now) if token is not None else None
 
     def _refused(self, key: bytes, peer: str) -> Problem:
         self._wrong_keys.wrong(peer)

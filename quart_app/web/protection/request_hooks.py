@@ -4,8 +4,6 @@ There is one hook before and one after a request, because each further hook cost
 
 from __future__ import annotations
 
-from typing import Any
-
 from quart import Blueprint, Quart, Request, Response, websocket
 
 from quart_app.process.metrics import Metrics
@@ -13,16 +11,13 @@ from quart_app.web.app_state import AppState, this_request
 from quart_app.web.messages.problems import Problem
 from quart_app.web.protection import origins, request_checks
 from quart_app.web.protection.auth import Authenticator, caller, name_or_peer
-from quart_app.web.protection.request_rates import RequestRates
-from quart_app.web.protection.requests_in_flight import share_of
+from quart_app.web.protection.requests_in_flight import Share, share_of
 from quart_app.web.routes.metrics import count, start_watch
 
 
 class RequestHooks:
     def __init__(self, state: AppState, metrics: Metrics) -> None:
-        self._state = state
         self._metrics = metrics
-        self._rates = RequestRates()
         self._authenticator = Authenticator(state)
         self._allowed = frozenset(origin.encode() for origin in state.settings.origins)
 
@@ -41,21 +36,9 @@ class RequestHooks:
         if self._allowed and (answer := origins.preflight(request, self._allowed)) is not None:
             return answer
         await self._authenticator.admit(request)
-        self._count(request)
-        return None
-
-    def _count(self, request: Request) -> None:
-        """Count the request. Raises Problem 429, 503, QuotaExceeded. A route that needs no key (/health) is never
-        refused here."""
-        found = caller(request)
-        if not found.scopes:
-            return
-        quotas = self._state.started.quotas.of_caller(found)
         if (share := share_of(request.scope)) is not None:
-            share.belongs_to(name_or_peer(request), quotas.requests)
-        if quotas.rate is not None:
-            scope: Any = request.scope
-            scope["quart_app.rate"] = quotas.rate, self._rates.count(found.name, quotas.rate)
+            _count(request, share)
+        return None
 
     async def _before_websocket(self) -> None:
         """Check the handshake, so that a refusal is a status before it is accepted."""
@@ -67,13 +50,15 @@ class RequestHooks:
     async def _after_request(self, response: Response) -> Response:
         request = this_request()
         count(request, response, self._metrics)
-        scope: Any = request.scope
-        if (rate := scope.get("quart_app.rate")) is not None:
-            response.headers["RateLimit-Policy"] = f'"rate";q={rate[0]};w=1'
-            response.headers["RateLimit"] = f'"rate";r={rate[1]};t=1'
         if not self._allowed:  # only apps with allowed origins pay for it
             return response
         try:
             return origins.expose(response, self._allowed)
         except Problem:  # the request had too many fields to read one
             return response
+
+
+def _count(request: Request, share: Share) -> None:
+    """Count the request. Raises Problem 429, 503. A route that needs no key (/health) is never refused here."""
+    if caller(request).scopes:
+        share.belongs_to(name_or_peer(request))

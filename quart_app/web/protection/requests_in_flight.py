@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final
 
-from quart_app.core.quotas import QuotaExceeded
 from quart_app.web.messages.problems import Problem
 
 SMALL: Final = 65_536  # bytes; a body up to this size costs no more than the request itself
@@ -33,12 +32,9 @@ class RequestsInFlight:
         self.open += 1
         return Share(self)
 
-    def check(self, caller: str, quota: int | None = None) -> None:
-        """Raises Problem 429 when the caller has too many requests, QuotaExceeded when they are more than its own
-        `quota`, and Problem 503 when there are too many in all."""
-        if quota is not None and self._of[caller] >= quota:
-            raise QuotaExceeded("requests", self._of[caller], quota)
-        if quota is None and self._of[caller] >= self._of_one:
+    def check(self, caller: str) -> None:
+        """Raises Problem 429 when the caller has too many requests, 503 when there are too many in all."""
+        if self._of[caller] >= self._of_one:
             detail = f"{self._of[caller]} requests of this caller are being answered; that is the limit for one"
             raise Problem(429, "too-many-requests", "Too many requests", detail, _RETRY)
         if self.open > self._most:
@@ -69,15 +65,11 @@ class Share:
         self._holder = ""
         self._held = 0
 
-    def belongs_to(self, caller: str, quota: int | None = None) -> None:
-        """Count the request for this caller. Raises Problem 429, 503, QuotaExceeded."""
-        self._flight.check(caller, quota)
+    def belongs_to(self, caller: str) -> None:
+        """Count the request for this caller. Raises Problem 429, 503."""
+        self._flight.check(caller)
         self._flight._of[caller] += 1
         self._caller = caller
-
-    def of(self, caller: str) -> int:
-        """How many requests of this caller are being answered."""
-        return self._flight._of[caller]
 
     def hold(self, size: int) -> Problem | None:
         """Count a body of `size` bytes in memory. Returns None, or the problem when they are too many."""

@@ -10,11 +10,11 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from quart import Blueprint, Request, Response
 
-from quart_app.core.bulk import BULK, Action, Filter, Reason
+from quart_app.core.bulk import Action, Filter, Reason
 from quart_app.core.errors import InvalidArgs
 from quart_app.core.schema import explain
 from quart_app.core.task import Enqueued
-from quart_app.core.task_request import EnqueueOptions, TaskRequest
+from quart_app.core.task_request import EnqueueOptions
 from quart_app.web.app_state import AppState, this_request
 from quart_app.web.messages import options, parse, render
 from quart_app.web.protection.auth import actor, caller
@@ -62,9 +62,8 @@ async def start_bulk(state: AppState, args: Mapping[str, Any]) -> Response:
     chosen = EnqueueOptions(
         owner=caller(request).name, idempotency_key=parse.idempotency_key(request), traceparent=traceparent
     )
-    ends = await state.forecasts.seconds(TaskRequest(BULK, {}, chosen))
     made = await asyncio.shield(_start(state, request, args, chosen))  # a client that hangs up leaves no act unrecorded
-    return render.created(made, "Bulk task created", state.prefix, ends)
+    return render.created(made, "Bulk task created", state.prefix)
 
 
 async def _start(state: AppState, request: Request, args: Mapping[str, Any], chosen: EnqueueOptions) -> Enqueued:

@@ -32,13 +32,7 @@ class ExplainViews:
         position: Any = found.position
         if found.position is not None and found.position > MANY:
             position = f"{MANY}+"
-        document: dict[str, Any] = {
-            "task_id": task_id,
-            "status": found.status,
-            "reason": found.reason,
-            "text": found.text,
-        }
-        document |= {"position": position}
+        document = {"task_id": task_id, "reason": found.reason, "text": found.text, "position": position}
         document |= {"limits": limits, "expected_start": render.moment(found.expected_start)}
         document |= {"expected_end": render.moment(found.expected_end), "based_on": found.based_on}
         return render.answer(document)

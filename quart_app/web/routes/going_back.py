@@ -66,10 +66,9 @@ class GoingBackViews:
         if restart and step:
             raise InvalidInput("give restart=true or from, not both")
         owned = await self._state.service.get(task_id, caller(request).sees)
-        ends = await self._state.forecasts.again(owned)
         doing = self._state.going_back.rerun(task_id, caller(request).sees, restart=restart, step=step)
         await on_record(self._state, request, "task.retry", task_id, owned.owner, doing, owned.kind)
-        return render.created(Enqueued(task_id, "pending"), "Task will run again", self._state.prefix, ends)
+        return render.created(Enqueued(task_id, "pending"), "Task will run again", self._state.prefix)
 
     async def fork(self, task_id: str) -> Response:
         request = this_request()
@@ -80,10 +79,9 @@ class GoingBackViews:
         owned = await self._state.service.get(task_id, caller(request).sees)
         args = None if asked.args is UNSET else asked.args
         traceparent = options.traceparent_of(fields(request).get(b"traceparent"))
-        ends = await self._state.forecasts.again(owned, args)
         doing = self._state.going_back.fork(task_id, asked.from_step, args, caller(request).sees, traceparent)
         made = await on_record(self._state, request, "task.fork", task_id, owned.owner, doing, owned.kind)
-        return render.created(made, "Task forked", self._state.prefix, ends)
+        return render.created(made, "Task forked", self._state.prefix)
 
     async def change(self, task_id: str) -> Response:
         request = this_request()

@@ -8,11 +8,10 @@ import platform
 from importlib import metadata
 from typing import Any, Final
 
-from quart import Blueprint, Request, Response
+from quart import Blueprint, Response
 
 from quart_app.core.errors import StoreUnavailable
 from quart_app.core.keys import Caller
-from quart_app.core.quotas import NAMES as QUOTAS
 from quart_app.core.task import STATUSES, TERMINAL, Count
 from quart_app.core.version import __version__
 from quart_app.process.metrics import OTHER, busiest
@@ -20,7 +19,6 @@ from quart_app.web.app_state import AppState, this_request
 from quart_app.web.messages import parse, render
 from quart_app.web.messages.problems import problem
 from quart_app.web.protection.auth import caller
-from quart_app.web.protection.requests_in_flight import share_of
 
 # The members of /status that are about the tasks of all owners together.
 OF_ALL: Final = ("tasks", "queues", "waiting", "slots", "disk", "abandoned_handlers", "refused_writes", "statistics")
@@ -71,10 +69,8 @@ class HealthViews:
         assert runtime is not None
         counts = await service.counts()
         state = "draining" if runtime.draining.is_set() else "idle" if runtime.idle else "running"
-        asking = caller(request)
-        own = {"quotas": await self._quotas(asking, request)} if asking.name else {}
         return _shown(
-            asking,
+            caller(request),
             {
                 "status": state,
                 "timestamp": render.moment(runtime.clock.now()),
@@ -86,21 +82,11 @@ class HealthViews:
                 "abandoned_handlers": len(runtime.runner.lingering),
                 "refused_writes": runtime.runner.refused_writes,
                 "statistics": render.raw(await runtime.maintenance.statistics()),
-                **own,
                 "uptime_seconds": round(runtime.clock.monotonic() - runtime.started_at, 1),
                 "versions": _versions(service.store_version),
                 "worker_info": worker_info(),
             },
         )
-
-    async def _quotas(self, asking: Caller, request: Request) -> dict[str, dict[str, int | None]]:
-        """For each quota what the caller has (null: of requests in a second) and may have (null: no limit)."""
-        keeper = self._state.started.quotas
-        limits, usage = keeper.of_caller(asking), await keeper.usage(asking.name)
-        used: dict[str, int | None] = {name: getattr(usage, name, None) for name in QUOTAS}
-        if (share := share_of(request.scope)) is not None:
-            used["requests"] = share.of(asking.name)
-        return {name: {"used": used[name], "limit": getattr(limits, name)} for name in QUOTAS}
 
 
 def _shown(asking: Caller, document: dict[str, Any]) -> Response:

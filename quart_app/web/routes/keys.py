@@ -13,7 +13,6 @@ from quart_app.core import json_pointers
 from quart_app.core.audit_acts import Actor
 from quart_app.core.errors import InvalidArgs
 from quart_app.core.keys import DEFAULT_SCOPES, NAME_PATTERN, Key, Scope
-from quart_app.core.quotas import Quotas
 from quart_app.service.revocation import cancel_all
 from quart_app.web.app_state import AppState, this_request
 from quart_app.web.messages import parse, render
@@ -39,13 +38,6 @@ class NewKey(msgspec.Struct, forbid_unknown_fields=True):
     kinds: (
         Annotated[tuple[Kind, ...], Meta(min_length=1, max_length=100, description="Those that it may start")] | None
     ) = None
-    quotas: Quotas | None = None
-
-
-class KeyChange(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of `PATCH /keys/<name>`. `quotas` null: as the settings say."""
-
-    quotas: Quotas | None
 
 
 class Rotation(msgspec.Struct, forbid_unknown_fields=True):
@@ -62,7 +54,6 @@ class KeyViews:
         made = Blueprint("quart_app_keys", __name__)
         made.add_url_rule("/keys", "find", self.find)
         made.add_url_rule("/keys", "add", self.add, methods=["POST"])
-        made.add_url_rule("/keys/<name>", "change", self.change, methods=["PATCH"])
         made.add_url_rule("/keys/<name>", "revoke", self.revoke, methods=["DELETE"])
         made.add_url_rule("/keys/<name>/rotate", "rotate", self.rotate, methods=["POST"])
         return made
@@ -79,16 +70,8 @@ class KeyViews:
         parse.query(request, {})
         asked = await self._body(NewKey)
         scopes = tuple(dict.fromkeys(asked.scopes))
-        kinds, quotas = asked.kinds or (), _some(asked.quotas)
-        key, text = await self._state.keys.add(asked.name, scopes, actor(request), asked.expires, kinds, quotas)
+        key, text = await self._state.keys.add(asked.name, scopes, actor(request), asked.expires, asked.kinds or ())
         return _shown_once(key, text, 201)
-
-    async def change(self, name: str) -> Response:
-        request = this_request()
-        require(request, "admin")
-        parse.query(request, {})
-        asked = await self._body(KeyChange)
-        return render.answer(_view(await self._state.keys.change(name, _some(asked.quotas), actor(request))))
 
     async def rotate(self, name: str) -> Response:
         request = this_request()
@@ -125,10 +108,6 @@ class KeyViews:
             raise InvalidArgs([json_pointers.explain(str(error))]) from None
 
 
-def _some(quotas: Quotas | None) -> Quotas | None:
-    return quotas if quotas != Quotas() else None
-
-
 def _shown_once(key: Key, text: str, status: int) -> Response:
     shown = {"name": key.name, "scopes": key.scopes, "key": text, **_limits(key)}
     return render.answer(shown, status, {"Cache-Control": "no-store"})
@@ -149,7 +128,6 @@ def _view(key: Key) -> dict[str, Any]:
 def _limits(key: Key) -> dict[str, Any]:
     return {
         "kinds": key.kinds or None,
-        "quotas": key.quotas,
         "expires_at": render.moment(key.expires_at),
         "old_until": render.moment(key.old_until),
     }

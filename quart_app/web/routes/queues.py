@@ -68,7 +68,7 @@ class QueueViews:
         rate = read_rate(asked.rate_limit, "/rate_limit") if isinstance(asked.rate_limit, str) else asked.rate_limit
         doing = self._state.claim_limits.change_queue(queue, asked.concurrency, rate)
         act = self._state.audit_log.act("queue.change", actor(request), queue, changes(asked))
-        return self._changed(await self._state.audit_log.done(act, doing))
+        return render.answer(self._view(await self._state.audit_log.done(act, doing)))
 
     async def pause(self, queue: str) -> Response:
         return await self._pause(queue, "queue.pause")
@@ -83,7 +83,7 @@ class QueueViews:
         queue = parse.name_text("the name of the queue", queue)
         doing = self._state.claim_limits.pause_queue(queue, name == "queue.pause")
         act = self._state.audit_log.act(name, actor(request), queue)
-        return self._changed(await self._state.audit_log.done(act, doing))
+        return render.answer(self._view(await self._state.audit_log.done(act, doing)))
 
     async def pause_kind(self, kind: str) -> Response:
         return await self._pause_kind(kind, "kind.pause")
@@ -102,9 +102,6 @@ class QueueViews:
         act = self._state.audit_log.act(name, actor(request), kind)
         await self._state.audit_log.done(act, self._state.claim_limits.pause_kind(kind, paused))
         return render.answer(kind_view(found, paused))
-
-    def _changed(self, one: QueueUse) -> Response:
-        return render.answer({**self._view(one), "new": one.new})
 
     def _view(self, one: QueueUse) -> dict[str, Any]:
         age = 0 if one.oldest_at is None else max(self._state.service.now() - one.oldest_at, 0)

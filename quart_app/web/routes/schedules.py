@@ -9,10 +9,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from quart import Blueprint, Request, Response
 
-from quart_app.core import codec, json_pointers
+from quart_app.core import json_pointers
 from quart_app.core.errors import InvalidArgs
 from quart_app.core.schedule import MAX_EVERY, MIN_EVERY, NAME_PATTERN, CatchUp, Overlap, Schedule
-from quart_app.core.task_request import EnqueueOptions, TaskRequest
 from quart_app.web.app_state import AppState, this_request
 from quart_app.web.messages import parse, render
 from quart_app.web.protection.auth import caller
@@ -111,11 +110,9 @@ class ScheduleViews:
         request = this_request()
         owner = _owner(request, await parse.nothing(request, WHOSE))
         owned = await self._state.schedules.get(schedule, owner)
-        fired = TaskRequest(owned.kind, codec.loads(owned.args), EnqueueOptions(owner=owned.owner))
-        ends = await self._state.forecasts.seconds(fired)
         doing = self._state.schedules.trigger(schedule, owned.owner, by_owner=caller(request).sees is not None)
         made = await on_record(self._state, request, "schedule.trigger", schedule, owned.owner, doing, owned.kind)
-        return render.created(made, "Schedule triggered", self._state.prefix, ends)
+        return render.created(made, "Schedule triggered", self._state.prefix)
 
     async def _fields(self, shape: type[ScheduleChanges]) -> dict[str, Any]:
         """The fields that the body sets, by the names of Schedule. Raises InvalidArgs."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -12,9 +10,9 @@ import msgspec
 from quart import Blueprint, Request, Response
 
 from quart_app.core import error_groups
-from quart_app.core.errors import InvalidArgs, InvalidInput, QueueFull, StoreUnavailable, TaskNotFound, UnknownKind
+from quart_app.core.errors import InvalidArgs, InvalidInput, UnknownKind
 from quart_app.core.size_budget import SizeBudget
-from quart_app.core.task import STATUSES, Enqueued, Task, TaskFilter
+from quart_app.core.task import STATUSES, Task, TaskFilter
 from quart_app.core.task_request import TaskRequest
 from quart_app.web.app_state import AppState, this_request
 from quart_app.web.messages import options, parse, render
@@ -83,14 +81,8 @@ class TaskViews:
         if args is None:
             args = await parse.json_body(request, self._state.settings.max_body)
         asked = [TaskRequest(kind, {} if args is parse.NOTHING else args, chosen)]
-        ends = await self._state.forecasts.seconds(asked[0])
         recorded = ruling(self._state, request, kind)
-        try:
-            (made,) = await (start_on_record(self._state, request, asked) if recorded else service.accept(asked))
-        except QueueFull as error:
-            error.ends = ends
-            self._state.forecasts.count(asked, -1)
-            raise
+        (made,) = await (start_on_record(self._state, request, asked) if recorded else service.accept(asked))
         if wait is not None:
             task = await self._state.keys.during(caller(request), service.wait(made.id, wait))
             if task.ended:
@@ -99,14 +91,9 @@ class TaskViews:
                     applied["Idempotency-Replayed"] = "true"
                 return render.answer(render.task(task, self._state.prefix), headers=applied)
             made = msgspec.structs.replace(made, status=task.status)
-            ends = ends and max(ends - int(wait), 1)
-        honoured = [f"wait={wait:g}"] if wait is not None else []
-        shown = (await self._shown([made])).get(made.id) if parse.prefers_task(request) else None
-        if shown is not None:
-            honoured.append("return=representation")
-        response = render.created(made, MESSAGES.get(kind, "Task created"), self._state.prefix, ends, shown)
-        if honoured:
-            response.headers["Preference-Applied"] = ", ".join(honoured)
+        response = render.created(made, MESSAGES.get(kind, "Task created"), self._state.prefix)
+        if wait is not None:
+            response.headers["Preference-Applied"] = f"wait={wait:g}"
         return response
 
     async def create_many(self) -> Response:
@@ -130,34 +117,14 @@ class TaskViews:
             made = await (start_on_record(self._state, request, asked) if recorded else service.accept(asked))
         except (InvalidArgs, UnknownKind) as error:
             raise _located(error, single) from None
-        except QueueFull as error:
-            error.ends = await self._state.forecasts.seconds(asked[0])
-            self._state.forecasts.count(asked[:1], -1)
-            raise
-        self._state.forecasts.count(asked)
-        prefix, whole = self._state.prefix, parse.prefers_task(request)
-        # The documents of older tasks have no common bound: those are not shown.
-        shown = await self._shown([one for one in made if not one.replayed and not one.duplicate]) if whole else {}
+        prefix = self._state.prefix
         tasks = [
             {"task_id": one.id, "status": one.status, "status_url": f"{prefix}/tasks/{one.id}"}
             | ({"replayed": True} if one.replayed else {})
             | ({"duplicate": True} if one.duplicate else {})
-            | (render.task(shown[one.id], prefix) if one.id in shown else {})
             for one in made
         ]
-        headers = {"Preference-Applied": "return=representation"} if whole else None
-        return render.answer({"tasks": tasks}, 202, headers)
-
-    async def _shown(self, made: Sequence[Enqueued]) -> dict[str, Task]:
-        """The tasks as they are, until their args and results reach MAX_PAGE; without those that are deleted."""
-        found: dict[str, Task] = {}
-        room = MAX_PAGE
-        for one in made:
-            if room > 0:
-                with contextlib.suppress(TaskNotFound, StoreUnavailable):  # it is made: no error now
-                    found[one.id] = task = await self._state.service.get(one.id)
-                    room -= len(task.args or "") + len(task.result or "")
-        return found
+        return render.answer({"tasks": tasks}, 202)
 
     async def show(self, task_id: str) -> Response:
         request = this_request()
