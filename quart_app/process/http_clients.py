@@ -28,7 +28,8 @@ log = logging.getLogger("quart_app.outbound")
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 10.0  # between two pieces of an answer
 POOL_SECONDS: Final = 4.0  # for a connection to come free; shorter than what any caller waits for an answer
-MAX_CONNECTIONS: Final = 50  # to one target
+MAX_CONNECTIONS: Final = 50  # to one target that callers or pages chose
+MAX_TRUSTED: Final = 100  # to one target that the operator chose
 KEEP_ALIVE: Final = 5.0  # seconds that an idle connection stays open
 MAX_TARGETS: Final = 200  # pools; above that, unused ones are closed
 
@@ -36,7 +37,7 @@ MAX_TARGETS: Final = 200  # pools; above that, unused ones are closed
 def trusting_client() -> httpx.AsyncClient:
     """The client for URLs that the operator chose."""
     context = httpx.create_ssl_context(trust_env=False)
-    return _client(_Pools(lambda: _Transport(context, _Network())))
+    return _client(_Pools(lambda: _Transport(context, _Network(), MAX_TRUSTED)))
 
 
 def client(allow_private: bool) -> httpx.AsyncClient:
@@ -118,16 +119,17 @@ class _Used(httpx.AsyncByteStream):
 
 
 class _Transport(httpx.AsyncHTTPTransport):
-    def __init__(self, context: ssl.SSLContext, network: _Network) -> None:
+    def __init__(self, context: ssl.SSLContext, network: _Network, most: int) -> None:
+        """`most`: connections."""
         super().__init__(trust_env=False, verify=context)
-        self._pool = _ConnectionPool(context, network)
+        self._pool = _ConnectionPool(context, network, most)
 
 
 class _CheckedTransport(_Transport):
     """Checks the URL of each request, and the address of each connection."""
 
     def __init__(self, allow_private: bool, context: ssl.SSLContext) -> None:
-        super().__init__(context, _CheckedNetwork(allow_private))
+        super().__init__(context, _CheckedNetwork(allow_private), MAX_CONNECTIONS)
         self._allow_private = allow_private
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -136,11 +138,11 @@ class _CheckedTransport(_Transport):
 
 
 class _ConnectionPool(httpcore.AsyncConnectionPool):
-    def __init__(self, context: ssl.SSLContext, network: _Network) -> None:
+    def __init__(self, context: ssl.SSLContext, network: _Network, most: int) -> None:
         super().__init__(
             ssl_context=context,
-            max_connections=MAX_CONNECTIONS,
-            max_keepalive_connections=MAX_CONNECTIONS,
+            max_connections=most,
+            max_keepalive_connections=most,
             keepalive_expiry=KEEP_ALIVE,
             network_backend=network,
         )
